@@ -1,0 +1,36 @@
+"""Options and fixtures that several test files share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GOLDEN_DIR = Path(__file__).parent / "golden"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A folder of golden vectors and the salt that their weights and inputs were drawn with."""
+
+    directory: Path
+    salt: str
+
+    def case(self, name: str) -> Mapping[str, np.ndarray]:
+        """The arrays of one case, e.g. `case("02_e4e_encoder")`."""
+        with np.load(self.directory / f"{name}.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("golden vectors")
+    group.addoption("--golden-dir", type=Path, default=GOLDEN_DIR, help="folder of the .npz files")
+    group.addoption("--golden-salt", default="public", help="salt of that set of vectors")
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """The golden vectors to test against; see tests/golden/fill.py for what they are."""
+    option = request.config.getoption
+    return Golden(option("--golden-dir"), option("--golden-salt"))
