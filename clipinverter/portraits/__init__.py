@@ -1,0 +1,1 @@
+"""The synthetic portraits: people as data, rendered by the project itself."""
