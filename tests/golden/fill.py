@@ -1,9 +1,9 @@
 """Deterministic weights and inputs behind the golden vectors in this folder.
 
-The vectors (`*.npz`) are outputs of the published CLIPInverter and StyleCLIP code, computed on a CPU
-in float32 with pseudo-random weights instead of trained ones. Whoever fills their own networks by
-the rule below, under the key names of `keys.json`, must get the same outputs; a network that does
-would also load the official checkpoints and compute what the authors' code computes.
+The vectors (`*.npz`) are outputs of the published CLIPInverter and StyleCLIP code, computed on a
+CPU in float32 with pseudo-random weights instead of trained ones. Whoever fills their own networks
+by the rule below, under the key names of `keys.json`, must get the same outputs; a network that
+does would also load the official checkpoints and compute what the authors' code computes.
 
 The rule: every tensor starts as standard normal numbers from a generator that is seeded with the
 CRC-32 of the tensor's name (`"<salt>/<checkpoint>/<key>"`, for an input `"<salt>/input:<name>"`),

@@ -1,0 +1,83 @@
+"""CLIPAdapter: modulates the encoder's feature maps by a text embedding.
+
+Baykal et al., "CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editing" (ACM TOG 2023),
+section 3.2.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipinverter.models.ops import rms_norm
+
+Features = tuple[Tensor, Tensor, Tensor]
+
+
+class Adapter(nn.Module):
+    """One modulation each for the fine, medium and coarse feature map.
+
+    Args:
+        channels: channels of c1, c2 and c3 (strides 4, 8 and 16), multiples of 32.
+        text_dim: width of the CLIP embedding.
+    """
+
+    def __init__(
+        self, channels: tuple[int, int, int] = (128, 256, 512), text_dim: int = 512
+    ) -> None:
+        super().__init__()
+        fine, medium, coarse = channels
+        self.coarse_mapping = AdapterLevel(coarse, text_dim)
+        self.medium_mapping = AdapterLevel(medium, text_dim)
+        self.fine_mapping = AdapterLevel(fine, text_dim)
+
+    def forward(self, features: Features, text: Tensor) -> Features:
+        """Features (c1, c2, c3) and raw CLIP embeddings [B, text_dim] -> features, same shapes.
+
+        The embedding is not normalised. Features or embedding may have a batch of 1.
+        """
+        c1, c2, c3 = features
+        return (
+            self.fine_mapping(c1, text),
+            self.medium_mapping(c2, text),
+            self.coarse_mapping(c3, text),
+        )
+
+
+class AdapterLevel(nn.Module):
+    """The modulation of one feature map (in a list, as the official checkpoints name it)."""
+
+    def __init__(self, channels: int, text_dim: int) -> None:
+        super().__init__()
+        self.modulation_module_list = nn.ModuleList([TextModulation(channels, text_dim)])
+
+    def forward(self, features: Tensor, text: Tensor) -> Tensor:
+        for module in self.modulation_module_list:
+            features = module(rms_norm(features), text)
+        return features
+
+
+class TextModulation(nn.Module):
+    """Convolution and group norm whose scale and shift come from the text."""
+
+    def __init__(self, channels: int, text_dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.GroupNorm(32, channels)
+        self.gamma_function = text_mlp(text_dim, channels)
+        self.beta_function = text_mlp(text_dim, channels)
+
+    def forward(self, features: Tensor, text: Tensor) -> Tensor:
+        x = self.norm(self.conv(features))
+        gamma = self.gamma_function(text)[:, :, None, None]
+        beta = self.beta_function(text)[:, :, None, None]
+        return F.leaky_relu(x * (1 + torch.exp(gamma)) + beta, 0.01)
+
+
+def text_mlp(text_dim: int, channels: int) -> nn.Sequential:
+    """The MLP from a text embedding to one number a channel."""
+    return nn.Sequential(
+        nn.Linear(text_dim, text_dim),
+        nn.LayerNorm(text_dim),
+        nn.LeakyReLU(0.01),
+        nn.Linear(text_dim, channels),
+    )

@@ -1,0 +1,147 @@
+"""e4e encoder: an image to one latent row for each layer of the generator.
+
+Tov et al., "Designing an Encoder for StyleGAN Image Manipulation" (SIGGRAPH 2021). CLIPInverter
+needs its two halves apart: the trunk runs once a photo, the style heads once more for every prompt.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipinverter.models import irse
+from clipinverter.models.adapter import Features
+from clipinverter.models.ops import EqualLinear
+from clipinverter.models.stylegan2 import check_size
+
+COARSE_ROWS = 3  # rows 0..2 read c3
+MEDIUM_ROWS = 7  # rows 3..6 read c3 + c2, rows from 7 on c3 + c2 + c1
+
+IMAGENET_STATISTICS = (0.485, 0.456, 0.406, 0.229, 0.224, 0.225)  # mean and deviation of R, G, B
+
+
+class Encoder(nn.Module):
+    """Feature pyramid and style heads. The defaults are e4e's.
+
+    Args:
+        trunk: "irse50" is e4e's; "mobilenet_v2" torchvision's, far faster, whose taps pass 1x1
+            convolutions and which expects ImageNet's colour statistics (applied inside).
+        size: side of the generator's image, which decides the number of latent rows.
+        style_dim: width of a latent row.
+        head_width: channels inside the style heads.
+        input_size: side of the input images, a multiple of 16.
+        widths: channels of c1, c2 and c3. "irse50" has fixed ones.
+    """
+
+    def __init__(
+        self,
+        trunk: Literal["irse50", "mobilenet_v2"],
+        size: int,
+        style_dim: int = 512,
+        head_width: int = 512,
+        input_size: int = 256,
+        widths: tuple[int, int, int] = (128, 256, 512),
+    ) -> None:
+        super().__init__()
+        check_size(size)
+        check_size(input_size)
+        self.n_latent = 2 * (size.bit_length() - 1) - 2
+        if trunk == "irse50":
+            if widths != irse.WIDTHS[1:]:
+                raise ValueError(f"the trunk irse50 has widths {irse.WIDTHS[1:]}, not {widths}")
+            self.input_layer = irse.input_layer(irse.WIDTHS[0])
+            self.body = irse.body()
+        elif trunk == "mobilenet_v2":
+            self.mobilenet = MobileNetTrunk(widths)
+        else:
+            raise ValueError(f"unknown trunk {trunk!r}: use 'irse50' or 'mobilenet_v2'")
+        self.trunk = trunk
+        c1_width, c2_width, c3_width = widths
+        self.latlayer1 = nn.Conv2d(c2_width, c3_width, 1)
+        self.latlayer2 = nn.Conv2d(c1_width, c3_width, 1)
+        self.styles = nn.ModuleList(
+            StyleHead(c3_width, head_width, style_dim, input_size // stride)
+            for stride in (
+                16 if row < COARSE_ROWS else 8 if row < MEDIUM_ROWS else 4
+                for row in range(self.n_latent)
+            )
+        )
+
+    def trunk_features(self, images: Tensor) -> Features:
+        """Images [B, 3, S, S] in [-1, 1] -> feature maps (c1, c2, c3) at strides 4, 8 and 16."""
+        if self.trunk == "mobilenet_v2":
+            return self.mobilenet(images)
+        # The last block of each of the stages 2, 3 and 4.
+        taps = [sum(irse.UNITS[: stage + 1]) - 1 for stage in (1, 2, 3)]
+        features = []
+        x = self.input_layer(images)
+        for index, block in enumerate(self.body):
+            x = block(x)
+            if index in taps:
+                features.append(x)
+        return tuple(features)
+
+    def heads(self, c1: Tensor, c2: Tensor, c3: Tensor) -> Tensor:
+        """Feature maps -> codes [B, n_latent, style_dim], without the average latent.
+
+        Row 0 is the base of all rows; the other heads add their offsets to it.
+        """
+        p2 = enlarge(c3, c2) + self.latlayer1(c2)
+        p1 = enlarge(p2, c1) + self.latlayer2(c1)
+        inputs = [c3] * COARSE_ROWS + [p2] * (MEDIUM_ROWS - COARSE_ROWS)
+        inputs += [p1] * (self.n_latent - MEDIUM_ROWS)
+        base, *offsets = (head(x) for head, x in zip(self.styles, inputs, strict=True))
+        return torch.stack([base, *(base + offset for offset in offsets)], dim=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, S, S] in [-1, 1] -> codes [B, n_latent, style_dim], see `heads`."""
+        return self.heads(*self.trunk_features(images))
+
+
+class StyleHead(nn.Module):
+    """Feature map to one latent row: convolutions that halve the size until 1x1 is left."""
+
+    def __init__(self, in_channels: int, width: int, style_dim: int, spatial: int) -> None:
+        super().__init__()
+        layers = []
+        for index in range(int(math.log2(spatial))):
+            layers.append(nn.Conv2d(in_channels if index == 0 else width, width, 3, 2, padding=1))
+            layers.append(nn.LeakyReLU(0.01))
+        self.convs = nn.Sequential(*layers)
+        self.linear = EqualLinear(width, style_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.convs(x).flatten(1))
+
+
+class MobileNetTrunk(nn.Module):
+    """MobileNetV2 (Sandler et al., CVPR 2018), tapped at strides 4, 8 and 16."""
+
+    TAPS = {3: 24, 6: 32, 13: 96}  # layer -> channels
+
+    def __init__(self, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        from torchvision.models import mobilenet_v2  # slow to import, only needed here
+
+        self.features = mobilenet_v2(weights=None).features[: max(self.TAPS) + 1]
+        self.taps = nn.ModuleList(
+            nn.Conv2d(channels, width, 1)
+            for channels, width in zip(self.TAPS.values(), widths, strict=True)
+        )
+
+    def forward(self, images: Tensor) -> Features:
+        mean, std = images.new_tensor(IMAGENET_STATISTICS).view(2, 3, 1, 1)
+        x = (images * 0.5 + 0.5 - mean) / std
+        tapped = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in self.TAPS:
+                tapped.append(x)
+        return tuple(tap(x) for tap, x in zip(self.taps, tapped, strict=True))
+
+
+def enlarge(x: Tensor, like: Tensor) -> Tensor:
+    """Resizes x to the height and width of `like`, corner pixels on corner pixels."""
+    return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=True)

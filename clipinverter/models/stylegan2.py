@@ -1,0 +1,349 @@
+"""StyleGAN2: the skip generator and the residual discriminator.
+
+Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (CVPR 2020). Names of modules
+and parameters follow rosinality's checkpoint format, which CLIPInverter and StyleCLIP use.
+
+Weight modulation (equation 1) is done on the activations: scaling the input channels by the style,
+convolving with the shared weight and scaling the output channels by the demodulation factor
+(equation 3) is the same function, and on a CPU far faster than one weight an image.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipinverter.models.ops import (
+    GAIN,
+    SLOPE,
+    EqualConv2d,
+    EqualLinear,
+    Kernel,
+    RMSNorm,
+    blur,
+    blur_kernel,
+    leaky_relu,
+    upsample,
+)
+
+Noise = Literal["stored", "random", "none"]
+
+
+class ModulatedConv(nn.Module):
+    """Convolution without demodulation; `modulation` maps a row of W+ to the style."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, style_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, kernel, kernel))
+        self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
+        self.scale = 1 / math.sqrt(in_channels * kernel**2)
+
+    def scaled_weight(self) -> Tensor:
+        return self.weight[0] * self.scale
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        x = x * style[:, :, None, None].to(x.dtype)
+        weight = self.scaled_weight()
+        return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+
+
+class UpsamplingModulatedConv(ModulatedConv):
+    """As `ModulatedConv`, doubling the size: transposed convolution, then blur."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, style_dim: int) -> None:
+        super().__init__(in_channels, out_channels, kernel, style_dim)
+        self.blur = Kernel()
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        x = x * style[:, :, None, None].to(x.dtype)
+        x = F.conv_transpose2d(x, self.scaled_weight().transpose(0, 1), stride=2)
+        return blur(x, self.blur.kernel, (1, 1))
+
+
+def demodulation(weight: Tensor, style: Tensor) -> Tensor:
+    """Equation 3: 1 / norm of each modulated filter, [B, out_channels], always in float32."""
+    with torch.autocast(weight.device.type, enabled=False):
+        energy = weight.float().square().sum(dim=(2, 3))
+        return torch.rsqrt(style.float().square() @ energy.t() + 1e-8)
+
+
+class NoiseStrength(nn.Module):
+    """Learnt strength of the noise added after a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+
+class ActivationBias(nn.Module):
+    """Bias of a convolution, added after the noise."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, demodulation, noise, bias, activation."""
+
+    def __init__(self, in_channels: int, out_channels: int, style_dim: int, *, up: bool) -> None:
+        super().__init__()
+        layer = UpsamplingModulatedConv if up else ModulatedConv
+        self.conv = layer(in_channels, out_channels, 3, style_dim)
+        self.noise = NoiseStrength()
+        self.activate = ActivationBias(out_channels)
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        """x [B, C, H, W], style [B, C], noise [1 or B, 1, H', W'] -> [B, C', H', W']."""
+        x = self.conv(x, style)
+        factor = demodulation(self.conv.scaled_weight(), style)[:, :, None, None]
+        shift = self.activate.bias[None, :, None, None]
+        if noise is not None:
+            shift = shift + noise * self.noise.weight
+        # The gain commutes with the leaky ReLU; moving it to the small tensors saves a pass.
+        x = torch.addcmul((shift * GAIN).to(x.dtype), x, (factor * GAIN).to(x.dtype))
+        return F.leaky_relu(x, SLOPE)
+
+
+class ToRGB(nn.Module):
+    """1x1 modulated convolution to colours, added to the enlarged image of the layer below."""
+
+    def __init__(self, in_channels: int, style_dim: int, *, up: bool) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+        self.conv = ModulatedConv(in_channels, 3, 1, style_dim)
+        if up:
+            self.upsample = Kernel()
+
+    def forward(self, x: Tensor, style: Tensor, image: Tensor | None = None) -> Tensor:
+        rgb = self.conv(x, style).float() + self.bias
+        return rgb if image is None else rgb + upsample(image, self.upsample.kernel)
+
+
+class ConstantInput(nn.Module):
+    """The learnt 4x4 input of the synthesis network."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+
+
+class Generator(nn.Module):
+    """StyleGAN2's generator. Images are [B, 3, size, size], about [-1, 1], not clamped.
+
+    Args:
+        size: side of the image, a power of two, 8 or more.
+        style_dim: width of z, w and the rows of W+.
+        n_mlp: number of mapping layers.
+        channel_base, channel_max: channels at resolution r are min(channel_max, channel_base // r).
+    """
+
+    def __init__(
+        self,
+        size: int,
+        style_dim: int = 512,
+        n_mlp: int = 8,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+    ) -> None:
+        super().__init__()
+        check_size(size)
+        self.size = size
+        self.style_dim = style_dim
+        resolutions = [2**k for k in range(3, size.bit_length())]
+        self.n_latent = 2 * len(resolutions) + 2
+
+        def channels(resolution: int) -> int:
+            return min(channel_max, channel_base // resolution)
+
+        self.style = nn.Sequential(
+            RMSNorm(),
+            *(EqualLinear(style_dim, style_dim, lr_mul=0.01, activate=True) for _ in range(n_mlp)),
+        )
+        self.input = ConstantInput(channels(4))
+        self.conv1 = StyledConv(channels(4), channels(4), style_dim, up=False)
+        self.to_rgb1 = ToRGB(channels(4), style_dim, up=False)
+        self.convs = nn.ModuleList()
+        self.to_rgbs = nn.ModuleList()
+        self.noises = nn.Module()
+        self.noises.register_buffer("noise_0", torch.randn(1, 1, 4, 4))
+        for i, resolution in enumerate(resolutions):
+            below, here = channels(resolution // 2), channels(resolution)
+            self.convs.append(StyledConv(below, here, style_dim, up=True))
+            self.convs.append(StyledConv(here, here, style_dim, up=False))
+            self.to_rgbs.append(ToRGB(here, style_dim, up=True))
+            for j in (2 * i + 1, 2 * i + 2):
+                noise = torch.randn(1, 1, resolution, resolution)
+                self.noises.register_buffer(f"noise_{j}", noise)
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """z [B, style_dim], about standard normal -> w [B, style_dim]."""
+        return self.style(z)
+
+    def styles(self, w_plus: Tensor, conv_rows: Tensor | None = None) -> list[Tensor]:
+        """Style vectors (the S space), one [B, channels] for each layer, before any gain.
+
+        Their order is conv1, to_rgb1, then for each resolution: convolution, convolution, to_rgb.
+
+        Args:
+            w_plus: [B, n_latent, style_dim]. The 4x4 convolution reads row 0 and its to_rgb row 1;
+                of the others convolution j reads row j + 1 and to_rgb k row 2k + 3, so each to_rgb
+                shares its row with the first convolution of the next resolution.
+            conv_rows: [B, n_latent - 2, style_dim], rows for the convolutions above 4x4 in place
+                of those of w_plus.
+        """
+        if conv_rows is None:
+            conv_rows = w_plus[:, 1:-1]
+        styles = [
+            self.conv1.conv.modulation(w_plus[:, 0]),
+            self.to_rgb1.conv.modulation(w_plus[:, 1]),
+        ]
+        for k, to_rgb in enumerate(self.to_rgbs):
+            for j in (2 * k, 2 * k + 1):
+                styles.append(self.convs[j].conv.modulation(conv_rows[:, j]))
+            styles.append(to_rgb.conv.modulation(w_plus[:, 2 * k + 3]))
+        return styles
+
+    def render(self, styles: list[Tensor], noise: Noise = "stored") -> Tensor:
+        """Style vectors in the order of `styles` -> image [B, 3, size, size].
+
+        Args:
+            noise: "stored" takes the buffers of the checkpoint, "random" fresh ones for every
+                image, "none" none.
+        """
+        remaining = iter(styles)
+        style = next(remaining)
+        batch = style.shape[0]
+        x = self.input.input.expand(batch, -1, -1, -1)
+        x = self.conv1(x, style, self._noise(0, batch, noise))
+        image = self.to_rgb1(x, next(remaining))
+        for k, to_rgb in enumerate(self.to_rgbs):
+            for j in (2 * k, 2 * k + 1):
+                x = self.convs[j](x, next(remaining), self._noise(j + 1, batch, noise))
+            image = to_rgb(x, next(remaining), image)
+        return image
+
+    def forward(
+        self, w_plus: Tensor, noise: Noise = "stored", conv_rows: Tensor | None = None
+    ) -> Tensor:
+        """W+ [B, n_latent, style_dim] -> image; arguments as in `styles` and `render`."""
+        return self.render(self.styles(w_plus, conv_rows), noise)
+
+    def _noise(self, index: int, batch: int, noise: Noise) -> Tensor | None:
+        if noise == "none":
+            return None
+        stored = self.noises.get_buffer(f"noise_{index}")
+        if noise == "stored":
+            return stored
+        return torch.randn(batch, *stored.shape[1:], device=stored.device)
+
+
+class DiscriminatorBlock(nn.Module):
+    """Residual block that halves the size."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = EqualConv2d(in_channels, in_channels, 3)
+        self.conv2 = EqualConv2d(in_channels, out_channels, 3)
+        self.skip = EqualConv2d(in_channels, out_channels, 1, bias=False)
+        self.register_buffer("kernel", blur_kernel())
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Blurring only the pixels that the stride keeps is a quarter of the work.
+        skip = self.skip(blur(x, self.kernel, (1, 1), stride=2))
+        x = leaky_relu(self.conv1(x))
+        x = leaky_relu(self.conv2(blur(x, self.kernel, (2, 2)), stride=2, padding=0))
+        return (x + skip) / math.sqrt(2)
+
+
+class Discriminator(nn.Module):
+    """StyleGAN2's residual discriminator, optionally conditioned by projection.
+
+    Projection (Miyato & Koyama, "cGANs with Projection Discriminator") adds the inner product of
+    the last features and a linear map of the condition to the score.
+
+    Args:
+        size, channel_base, channel_max: as for the generator.
+        cond_dim: width of the condition, 0 for none.
+    """
+
+    def __init__(
+        self, size: int, channel_base: int = 32768, channel_max: int = 512, cond_dim: int = 0
+    ) -> None:
+        super().__init__()
+        check_size(size)
+
+        def channels(resolution: int) -> int:
+            return min(channel_max, channel_base // resolution)
+
+        resolutions = [2**k for k in range(size.bit_length() - 1, 2, -1)]
+        self.from_rgb = EqualConv2d(3, channels(size), 1)
+        # Named by resolution, so that a smaller discriminator's blocks fit into a larger one.
+        self.blocks = nn.ModuleDict(
+            {str(r): DiscriminatorBlock(channels(r), channels(r // 2)) for r in resolutions}
+        )
+        width = channels(4)
+        self.final_conv = EqualConv2d(width + 1, width, 3)
+        self.final_linear = EqualLinear(width * 16, width, activate=True)
+        self.score = EqualLinear(width, 1)
+        self.condition = EqualLinear(cond_dim, width) if cond_dim else None
+
+    def forward(self, images: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Images [B, 3, size, size] and condition [B, cond_dim] -> scores [B], high for real."""
+        if (cond is None) != (self.condition is None):
+            raise ValueError("a condition is needed if and only if the discriminator has cond_dim")
+        x = leaky_relu(self.from_rgb(images))
+        for block in self.blocks.values():
+            x = block(x)
+        x = torch.cat([x, batch_deviation(x)], dim=1)
+        x = leaky_relu(self.final_conv(x))
+        features = self.final_linear(x.flatten(1)).float()
+        score = self.score(features).squeeze(1)
+        if cond is not None:
+            projection = (features * self.condition(cond)).sum(dim=1)
+            score = score + projection / math.sqrt(features.shape[1])
+        return score
+
+
+def batch_deviation(x: Tensor, group: int = 4) -> Tensor:
+    """Mean standard deviation within groups of images, a constant map [B, 1, H, W] each.
+
+    Groups hold up to `group` images: the largest number that divides the batch.
+    """
+    batch, _, height, width = x.shape
+    group = next(g for g in range(min(group, batch), 0, -1) if batch % g == 0)
+    grouped = x.float().reshape(group, -1, *x.shape[1:])
+    deviation = torch.sqrt(grouped.var(dim=0, unbiased=False) + 1e-8).mean(dim=(1, 2, 3))
+    return deviation.repeat(group).view(-1, 1, 1, 1).expand(-1, 1, height, width).to(x.dtype)
+
+
+def check_size(size: int) -> None:
+    """Raises ValueError unless `size` is a power of two of at least 8."""
+    if size < 8 or size & (size - 1):
+        raise ValueError(f"the image size must be a power of two of at least 8, not {size}")
+
+
+@torch.no_grad()
+def grow(smaller: dict[str, Tensor], larger: Generator | Discriminator) -> None:
+    """Loads the weights of a smaller network of the same kind into `larger`, in place.
+
+    What the smaller one lacks keeps its initialisation, except that a generator's new to_rgb layers
+    start at zero: the grown generator first draws the smaller one's image, enlarged. (A
+    discriminator has no such continuity: its first layers are new.)
+
+    Raises:
+        ValueError: the networks share no resolution of the same width.
+    """
+    own = larger.state_dict()
+    shared = {k: v for k, v in smaller.items() if k in own and own[k].shape == v.shape}
+    foreign = {k for k in smaller if k not in shared and not k.startswith("from_rgb.")}
+    if foreign:
+        raise ValueError(f"these weights do not fit the larger network: {sorted(foreign)[:3]}")
+    larger.load_state_dict(shared, strict=False)
+    if isinstance(larger, Generator):
+        for index, to_rgb in enumerate(larger.to_rgbs):
+            if f"to_rgbs.{index}.bias" not in shared:
+                to_rgb.bias.zero_()
+                to_rgb.conv.weight.zero_()
