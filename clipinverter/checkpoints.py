@@ -1,0 +1,255 @@
+"""Read weights safely: the authors' published files, and the fp16 files that ship with the project.
+
+The published files are pickles, which can run code when they are loaded. They are read with
+`weights_only=True` plus an allow-list of the few plain classes that argparse options and logged
+numbers need; whatever asks for more is refused. Every refusal is a `CheckpointError` whose message
+names the file, says what is wrong and what to do about it.
+"""
+
+import argparse
+import hashlib
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+StateDict = dict[str, Tensor]
+PathLike = str | os.PathLike[str]
+
+_SAFE_GLOBALS = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
+    # The same function under the names that numpy 1 and numpy 2 pickle it by.
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+]
+
+
+class CheckpointError(ValueError):
+    """A file of weights is missing, damaged, unsafe or of the wrong kind; the message says so."""
+
+
+class E4E(NamedTuple):
+    """An e4e encoder as published: keys without their `encoder.` prefix, and [n_latent, width]."""
+
+    encoder: StateDict
+    latent_avg: Tensor
+    opts: dict[str, Any]
+
+
+class CLIPInverter(NamedTuple):
+    """A CLIPInverter file. A file of training stage one has a plain generator as its decoder."""
+
+    adapter: StateDict
+    decoder: StateDict
+    opts: dict[str, Any]
+
+    @property
+    def has_remapper(self) -> bool:
+        """Whether the decoder has the remapper's text MLPs and lambdas (training stage two)."""
+        return any(key.startswith("affine_mlps.") for key in self.decoder)
+
+
+def load_stylegan2(path: PathLike) -> StateDict:
+    """The averaged generator (`g_ema`) of a StyleGAN2 file in rosinality's format."""
+    content = _read(path)
+    if not isinstance(content.get("g_ema"), Mapping):
+        raise _wrong_kind(path, content, "StyleGAN2")
+    return _tensors(path, content["g_ema"])
+
+
+def load_e4e(path: PathLike) -> E4E:
+    """An e4e file; its own decoder is ignored, and one average latent is spread over all rows."""
+    content = _read(path)
+    encoder = _part(path, content, "encoder.")
+    if not encoder:
+        raise _wrong_kind(path, content, "e4e")
+    rows = {int(m[1]) for m in (re.match(r"styles\.(\d+)\.", key) for key in encoder) if m}
+    latent_avg = content.get("latent_avg")
+    if not rows or not isinstance(latent_avg, Tensor):
+        raise CheckpointError(
+            f"{path} is an e4e file without style heads or without `latent_avg`: it is incomplete. "
+            "Use the file that the authors publish."
+        )
+    if latent_avg.ndim not in (1, 2) or latent_avg[..., 0].numel() not in (1, len(rows)):
+        raise CheckpointError(
+            f"{path}: `latent_avg` has shape {list(latent_avg.shape)}, which does not fit "
+            f"{len(rows)} latent rows."
+        )
+    latent_avg = latent_avg.float().expand(len(rows), -1).clone()
+    return E4E(encoder, latent_avg, _opts(path, content))
+
+
+def load_clipinverter(path: PathLike) -> CLIPInverter:
+    """A CLIPInverter file of either training stage; see `CLIPInverter.has_remapper`."""
+    content = _read(path)
+    adapter, decoder = (_part(path, content, prefix) for prefix in ("adapter.", "decoder."))
+    if not adapter or not decoder:
+        raise _wrong_kind(path, content, "CLIPInverter")
+    return CLIPInverter(adapter, decoder, _opts(path, content))
+
+
+def load_arcface(path: PathLike) -> StateDict:
+    """An IR-SE ArcFace network: a bare state dict."""
+    content = _read(path)
+    if _kind(content) != "ArcFace":
+        raise _wrong_kind(path, content, "ArcFace")
+    return _tensors(path, content)
+
+
+def save_weights(path: PathLike, weights: Mapping[str, Tensor]) -> str:
+    """Write floating-point tensors as fp16 safetensors, others unchanged; return the file's sha256.
+
+    The file appears at once or not at all. Raises ValueError for values that fp16 cannot hold.
+    """
+    halves = {
+        key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in weights.items()
+    }
+    bad = [key for key, v in halves.items() if v.is_floating_point() and not v.isfinite().all()]
+    if bad:
+        raise ValueError(f"not finite in fp16: {', '.join(bad)}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    safetensors.torch.save_file(halves, partial)
+    partial.replace(path)
+    return sha256(path)
+
+
+def load_weights(path: PathLike, expected_sha256: str | None = None) -> StateDict:
+    """Tensors of a safetensors file, floating-point ones as float32, on the CPU.
+
+    With `expected_sha256` a file with any other content is refused.
+    """
+    _check_file(path)
+    with open(path, "rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs"):
+            raise CheckpointError(
+                f"{path} is only a Git LFS pointer, not the weights themselves: run `git lfs pull`."
+            )
+    if expected_sha256 is not None and (found := sha256(path)) != expected_sha256:
+        raise CheckpointError(
+            f"{path} is not the expected file: its sha256 is {found}, not {expected_sha256}. "
+            "Restore it from the repository, or download it again."
+        )
+    try:
+        weights = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or not a safetensors file ({_first_line(error)}). "
+            "Restore it from the repository, or download it again."
+        ) from error
+    return {key: v.float() if v.is_floating_point() else v for key, v in weights.items()}
+
+
+def sha256(path: PathLike) -> str:
+    """Hexadecimal sha256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read(path: PathLike) -> dict[str, Any]:
+    _check_file(path)
+    try:
+        with torch.serialization.safe_globals(_SAFE_GLOBALS):
+            # Memory mapping leaves parts that nobody asks for on the disk; old files are no zips.
+            content = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
+    # A broken pickle stream can fail in any way that Python code can.
+    except Exception as error:
+        forbidden = re.search(r"GLOBAL ([\w.]+) (was not an allowed|whose module)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and forbidden:
+            raise CheckpointError(
+                f"{path} asks for {forbidden[1]}, which plain weights never need. It is refused, "
+                "since such a file could run any code. Use the file that the authors publish."
+            ) from error
+        raise CheckpointError(
+            f"{path} is damaged or not a PyTorch checkpoint ({_first_line(error)}). "
+            "Download it again."
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, not the parts of a model. "
+            "Use the file that the authors publish."
+        )
+    return dict(content)
+
+
+def _check_file(path: PathLike) -> None:
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise CheckpointError(f"{path} {what}. Check the path, or download the file.")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"{path} is empty. Download it again.")
+
+
+def _tensors(path: PathLike, values: Mapping[str, Any]) -> StateDict:
+    odd = [str(key) for key, value in values.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise CheckpointError(f"{path}: `{odd[0]}` should be a tensor. Download the file again.")
+    return dict(values)
+
+
+def _part(path: PathLike, content: Mapping[str, Any], prefix: str) -> StateDict:
+    """The entries of `state_dict` under `prefix`, without it; empty where there are none."""
+    state = content.get("state_dict")
+    if not isinstance(state, Mapping):
+        return {}
+    part = {k.removeprefix(prefix): v for k, v in state.items() if str(k).startswith(prefix)}
+    return _tensors(path, part)
+
+
+def _opts(path: PathLike, content: Mapping[str, Any]) -> dict[str, Any]:
+    opts = content.get("opts", {})
+    if isinstance(opts, argparse.Namespace):
+        opts = vars(opts)
+    if not isinstance(opts, Mapping):
+        raise CheckpointError(f"{path}: `opts` should be a dict, not a {type(opts).__name__}.")
+    return dict(opts)
+
+
+def _kind(content: Mapping[str, Any]) -> str | None:
+    """What a file is, by the keys it has; None when it is nothing known."""
+    state = content.get("state_dict")
+    first_parts = {str(key).split(".")[0] for key in (state if isinstance(state, Mapping) else ())}
+    if "g_ema" in content:
+        return "StyleGAN2"
+    for part, kind in (("adapter", "CLIPInverter"), ("mapper", "StyleCLIP mapper")):
+        if part in first_parts:
+            return kind
+    if "encoder" in first_parts:
+        return "e4e"
+    if "input_layer.0.weight" in content and "output_layer.3.weight" in content:
+        return "ArcFace"
+    return None
+
+
+def _wrong_kind(path: PathLike, content: Mapping[str, Any], wanted: str) -> CheckpointError:
+    kind = _kind(content)
+    if kind == wanted:
+        return CheckpointError(
+            f"{path} holds incomplete {wanted} weights. Use the file that the authors publish."
+        )
+    return CheckpointError(
+        f"{path} holds {kind or 'other'} weights; {wanted} weights are needed here."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
