@@ -1,0 +1,129 @@
+"""What the project can edit: one `Domain` for each set of networks and weights.
+
+A domain states sizes and files, and nothing else; `loading.py` builds the networks from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Sizes, files and words of one domain.
+
+    Attributes:
+        name: key of the registry and name of the folder of weights.
+        title: what the page calls it.
+        note: one or two sentences on what to expect, shown on the page.
+        image_size: side of the generator's images.
+        style_dim, n_mlp, channel_base, channel_max: see `models.stylegan2.Generator`.
+        text_dim: width of the text-image model's embeddings.
+        clip: the text-image model: a config of ours or a name of open_clip.
+        encoder_trunk, encoder_size, encoder_widths, head_width: see `models.encoder.Encoder`.
+        identity_layers: depth of the identity network (evaluation only).
+        files: sha256 of every weight file, by its name in the folder.
+        licence: of the weights.
+        suggestions: prompts that the page offers.
+    """
+
+    name: str
+    title: str
+    note: str
+    image_size: int = 1024
+    style_dim: int = 512
+    n_mlp: int = 8
+    channel_base: int = 32768
+    channel_max: int = 512
+    text_dim: int = 512
+    clip: str = "ViT-B-32-quickgelu"
+    encoder_trunk: Literal["irse50", "mobilenet_v2"] = "irse50"
+    encoder_size: int = 256
+    encoder_widths: tuple[int, int, int] = (128, 256, 512)
+    head_width: int = 512
+    identity_layers: int = 50
+    files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    licence: str = ""
+    suggestions: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights are."""
+        return ROOT / "checkpoints" / self.name
+
+    @property
+    def examples(self) -> tuple[Path, ...]:
+        """Pictures that the page offers, sorted by name."""
+        return tuple(sorted((ROOT / "assets" / self.name).glob("*.png")))
+
+
+_FACE_PROMPTS = (
+    "a smiling woman with long red hair",
+    "an old man with gray hair and glasses",
+    "a person with blond hair",
+    "a bald man with a beard",
+    "a surprised face",
+    "she wears red lipstick",
+)
+
+PORTRAITS = Domain(
+    name="portraits",
+    title="Synthetic portraits",
+    note=(
+        "The built-in model was trained on computer-drawn people only. It redraws every photo as a "
+        "synthetic portrait in small size, so expect a likeness in kind, not a likeness in person."
+    ),
+    image_size=128,
+    style_dim=256,
+    channel_base=4096,
+    channel_max=256,
+    text_dim=256,
+    clip="portraits",
+    encoder_trunk="mobilenet_v2",
+    encoder_size=128,
+    encoder_widths=(64, 128, 256),
+    head_width=128,
+    identity_layers=18,
+    files=MappingProxyType(
+        dict.fromkeys(
+            (
+                "generator.safetensors",
+                "encoder.safetensors",
+                "adapter.safetensors",
+                "clip.safetensors",
+                "identity.safetensors",
+            ),
+            "",
+        )
+    ),
+    licence="MIT",
+    suggestions=_FACE_PROMPTS,
+)
+
+FACES = Domain(
+    name="faces",
+    title="Photographs of faces (the authors' FFHQ model)",
+    note="The authors' model at 1024 px. A graphics card makes it quick.",
+    files=MappingProxyType(
+        {"clipinverter_faces.pt": "", "e4e_ffhq_encode.pt": "", "stylegan2-ffhq-config-f.pt": ""}
+    ),
+    licence="see the authors' repositories: NVIDIA's StyleGAN2 weights are non-commercial",
+    suggestions=_FACE_PROMPTS,
+)
+
+DOMAINS: Mapping[str, Domain] = MappingProxyType({d.name: d for d in (PORTRAITS, FACES)})
+
+
+def get_domain(name: str) -> Domain:
+    """The domain of that name.
+
+    Raises:
+        ValueError: there is none; the message names those that exist.
+    """
+    if name not in DOMAINS:
+        raise ValueError(f"There is no domain {name!r}; there are: {', '.join(DOMAINS)}.")
+    return DOMAINS[name]

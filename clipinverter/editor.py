@@ -1,0 +1,342 @@
+"""The Editor: a photo becomes an Inversion, an Inversion and a prompt become an Edit.
+
+    photo - align - crop - trunk - c1,c2,c3 - heads - codes        once a photo: Inversion
+    prompt - CLIP text - t - adapter(c1,c2,c3; t) - same heads - r  once a prompt: residual
+    G(codes + latent_avg + strength * 0.1 * r, rows pulled to MLP(t))  once a strength: image
+
+Each line has a cache, so that a new prompt does not run the trunk and a new strength runs nothing
+but the generator. Caches are keyed by content and shared by all sessions; results are frozen.
+Baykal et al., "CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editing" (ACM TOG 2023),
+section 3.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from numbers import Real
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clipinverter import align
+from clipinverter.cache import Cache
+from clipinverter.images import to_pil, to_tensor
+from clipinverter.loading import Models
+
+RESIDUAL_SCALE = 0.1  # equation 3: the residual counts for a tenth
+MAX_STRENGTH = 2.0
+MAX_PROMPT_LENGTH = 2000
+
+Align = Literal["auto", "none"]
+OnStep = Callable[[str], None]
+
+INVERSION_STAGES = ("align", "trunk", "heads", "reconstruction")
+DIRECTION_STAGES = ("text", "adapter", "residual", "remapper")
+
+
+class PromptError(ValueError):
+    """The prompt can't be used; the message is a sentence for the person who wrote it."""
+
+
+class StrengthError(ValueError):
+    """The strength is no number or out of range; the message is a sentence."""
+
+
+class Stage(NamedTuple):
+    """A stage that ran and the time that it took."""
+
+    name: str
+    ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """A photo in the generator's terms. Tensors are on the CPU and shared: don't write to them.
+
+    Attributes:
+        key: digest of the photo's pixels and of how it was aligned.
+        crop: the aligned photo, RGB.
+        image: the generator's rendering of w_plus, RGB, without any text.
+        w_plus: [1, n_latent, style_dim], with the average latent.
+        features: the encoder's c1, c2, c3 (strides 4, 8, 16), [1, C, H, W] each.
+        quad: [4, 2] corners of the crop in the photo (pixels; top left, bottom left, bottom right,
+            top right), or None for a photo that was aligned already.
+        faces: how many faces were found; the largest was taken. None when none were looked for.
+        stages: what ran for this call; empty when the whole Inversion was cached.
+        cached: what did not need to run.
+    """
+
+    key: str
+    crop: Image.Image
+    image: Image.Image
+    w_plus: Tensor
+    features: tuple[Tensor, Tensor, Tensor]
+    quad: np.ndarray | None
+    faces: int | None
+    stages: tuple[Stage, ...]
+    cached: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """An edited image and how it came about.
+
+    Attributes:
+        image: RGB, of the inversion's size.
+        residual: [1, n_latent, style_dim] on the CPU; at strength s the latent moves by 0.1 s of it.
+        strength: 0 is the inversion itself, 1 the paper's edit.
+        prompt: as it was used: white space normalised.
+        truncated: the prompt had more tokens than the text model reads; its end was ignored.
+        stages: what ran for this call, in order.
+        cached: what did not need to run.
+        inversion: what was edited.
+    """
+
+    image: Image.Image
+    residual: Tensor
+    strength: float
+    prompt: str
+    truncated: bool
+    stages: tuple[Stage, ...]
+    cached: tuple[str, ...]
+    inversion: Inversion
+
+
+class Direction(NamedTuple):
+    """What a prompt means for a photo: everything of an edit that does not depend on strength."""
+
+    residual: Tensor  # [1, n_latent, style_dim]
+    remap_vectors: Tensor  # [1, n_latent - 2, style_dim]
+    truncated: bool
+    stages: tuple[Stage, ...]
+
+
+class Rendering(NamedTuple):
+    image: Image.Image
+    stages: tuple[Stage, ...]
+
+
+class Editor:
+    """Edits photos by text with CLIPInverter. Safe to share between threads and sessions.
+
+    One request computes at a time: a second one on the same cores would only slow both down.
+
+    Args:
+        models: see `loading.load_models`.
+        cache_bytes: bound of the memory that all cached results may take.
+    """
+
+    def __init__(self, models: Models, cache_bytes: int = 512 * 2**20) -> None:
+        self.models = models
+        self._computing = threading.Lock()
+        self._inversions: Cache[Inversion] = Cache(cache_bytes // 2, _size_of_inversion)
+        self._directions: Cache[Direction] = Cache(cache_bytes // 4, _size_of_direction)
+        self._renderings: Cache[Rendering] = Cache(cache_bytes // 4, _size_of_rendering)
+
+    def invert(
+        self, photo: Image.Image, align: Align = "auto", on_step: OnStep | None = None
+    ) -> Inversion:
+        """Finds the latent of a photo.
+
+        Args:
+            photo: any size and mode.
+            align: "auto" finds the face and crops as FFHQ does; "none" takes the whole picture as
+                an aligned crop.
+            on_step: called with the name of each stage before it runs.
+
+        Raises:
+            NoFaceError: align is "auto" and no face was found.
+            PhotoError: the picture can't be used.
+            ValueError: align is something else.
+        """
+        if align not in ("auto", "none"):
+            raise ValueError(f'Align must be "auto" or "none", not {align!r}.')
+        photo = photo.convert("RGB")
+        key = photo_key(photo, align)
+        inversion, hit = self._inversions.get(key, lambda: self._invert(photo, align, key, on_step))
+        if hit:
+            inversion = replace(inversion, stages=(), cached=INVERSION_STAGES)
+        return replace(inversion, crop=inversion.crop.copy(), image=inversion.image.copy())
+
+    def edit(
+        self,
+        inversion: Inversion,
+        prompt: str,
+        strength: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> Edit:
+        """Edits an inverted photo.
+
+        Args:
+            inversion: from `invert` of this Editor.
+            prompt: the wanted look, in words, e.g. "a smiling woman with red hair".
+            strength: 0 to 2. 0 gives `inversion.image` bit for bit, 1 the paper's edit; both the
+                residual and the remapper's pull scale with it.
+            on_step: called with the name of each stage before it runs.
+
+        Raises:
+            PromptError: the prompt is empty or longer than `MAX_PROMPT_LENGTH` characters.
+            StrengthError: the strength is no number from 0 to 2.
+        """
+        prompt = check_prompt(prompt)
+        strength = check_strength(strength)
+        key = (inversion.key, prompt)
+        direction, direction_hit = self._directions.get(
+            key, lambda: self._direct(inversion, prompt, on_step)
+        )
+        if strength == 0:
+            rendering, rendering_hit = Rendering(inversion.image, ()), True
+        else:
+            rendering, rendering_hit = self._renderings.get(
+                (*key, strength), lambda: self._render(inversion, direction, strength, on_step)
+            )
+        stages: tuple[Stage, ...] = ()
+        cached: tuple[str, ...] = ()
+        if direction_hit:
+            cached += DIRECTION_STAGES
+        else:
+            stages += direction.stages
+        if rendering_hit:
+            cached += ("generator",)
+        else:
+            stages += rendering.stages
+        return Edit(
+            image=rendering.image.copy(),
+            residual=direction.residual,
+            strength=strength,
+            prompt=prompt,
+            truncated=direction.truncated,
+            stages=stages,
+            cached=cached,
+            inversion=inversion,
+        )
+
+    def _invert(
+        self, photo: Image.Image, align_mode: Align, key: str, on_step: OnStep | None
+    ) -> Inversion:
+        m = self.models
+        with self._compute(on_step) as run:
+            with run("align"):
+                if align_mode == "auto":
+                    aligned = align.align(photo)
+                    crop, quad, faces = aligned.crop, aligned.quad, aligned.faces
+                else:
+                    crop, quad, faces = align.as_crop(photo), None, None
+                images = to_tensor(crop, m.domain.encoder_size).to(m.device)
+            with run("trunk"):
+                features = m.encoder.trunk_features(images)
+            with run("heads"):
+                w_plus = m.encoder.heads(*features) + m.latent_avg
+            with run("reconstruction"):
+                image = to_pil(m.generator(w_plus))
+            c1, c2, c3 = (feature.cpu() for feature in features)
+            return Inversion(key, crop, image, w_plus.cpu(), (c1, c2, c3), quad, faces, run.stages)
+
+    def _direct(self, inversion: Inversion, prompt: str, on_step: OnStep | None) -> Direction:
+        m = self.models
+        c1, c2, c3 = inversion.features
+        with self._compute(on_step) as run:
+            with run("text"):
+                truncated = m.text_image.count_tokens(prompt) > m.text_image.context_length
+                text = m.text_image.embed_text([prompt])
+            with run("adapter"):
+                features = (c1.to(m.device), c2.to(m.device), c3.to(m.device))
+                adapted = m.adapter(features, text)
+            with run("residual"):
+                residual = m.encoder.heads(*adapted)
+            with run("remapper"):
+                remap_vectors = m.generator.remap_vectors(text)
+            return Direction(residual.cpu(), remap_vectors.cpu(), truncated, run.stages)
+
+    def _render(
+        self, inversion: Inversion, direction: Direction, strength: float, on_step: OnStep | None
+    ) -> Rendering:
+        m = self.models
+        with self._compute(on_step) as run:
+            with run("generator"):
+                w_plus = inversion.w_plus + strength * RESIDUAL_SCALE * direction.residual
+                image = to_pil(
+                    m.generator(w_plus.to(m.device), direction.remap_vectors.to(m.device), strength)
+                )
+            return Rendering(image, run.stages)
+
+    @contextmanager
+    def _compute(self, on_step: OnStep | None) -> Iterator["_Stages"]:
+        # Not inference_mode: methods that optimise a latent need gradients through the results.
+        with self._computing, torch.no_grad():
+            yield _Stages(self.models.device, on_step)
+
+
+class _Stages:
+    """Announces and times stages."""
+
+    def __init__(self, device: torch.device, on_step: OnStep | None) -> None:
+        self.device = device
+        self.on_step = on_step
+        self.stages: tuple[Stage, ...] = ()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        if self.on_step:
+            self.on_step(name)
+        start = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.stages += (Stage(name, (time.perf_counter() - start) * 1000),)
+
+
+def photo_key(photo: Image.Image, align: Align) -> str:
+    """Digest of an RGB picture's pixels and of how it is to be aligned."""
+    digest = blake2b(f"{align} {photo.width}x{photo.height} ".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(photo))
+    return digest.hexdigest()
+
+
+def check_prompt(prompt: str) -> str:
+    """The prompt with its white space normalised. Raises PromptError, see `Editor.edit`."""
+    prompt = " ".join(prompt.split()) if isinstance(prompt, str) else ""
+    if not prompt:
+        raise PromptError('Please describe the look that you want, e.g. "a smiling woman".')
+    if len(prompt) > MAX_PROMPT_LENGTH:
+        raise PromptError(
+            f"The prompt has {len(prompt):,} characters; please use at most "
+            f"{MAX_PROMPT_LENGTH:,}. One short sentence works best."
+        )
+    return prompt
+
+
+def check_strength(strength: float) -> float:
+    """The strength as a float. Raises StrengthError, see `Editor.edit`."""
+    number = isinstance(strength, Real) and not isinstance(strength, bool)
+    if not number or not math.isfinite(strength) or not 0 <= strength <= MAX_STRENGTH:
+        raise StrengthError(f"The strength has to be a number from 0 to {MAX_STRENGTH:g}.")
+    return float(strength)
+
+
+def _size_of_inversion(inversion: Inversion) -> int:
+    tensors = (inversion.w_plus, *inversion.features)
+    return _size_of_image(inversion.crop) + _size_of_image(inversion.image) + _size_of(*tensors)
+
+
+def _size_of_direction(direction: Direction) -> int:
+    return _size_of(direction.residual, direction.remap_vectors)
+
+
+def _size_of_rendering(rendering: Rendering) -> int:
+    return _size_of_image(rendering.image)
+
+
+def _size_of(*tensors: Tensor) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _size_of_image(image: Image.Image) -> int:
+    return image.width * image.height * 4  # Pillow keeps RGB as four bytes a pixel

@@ -1,0 +1,113 @@
+"""Builds the networks of a domain and fills them with its weights."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from clipinverter import checkpoints
+from clipinverter.domains import Domain
+from clipinverter.models.adapter import Adapter
+from clipinverter.models.encoder import Encoder
+from clipinverter.models.remapper import RemapperGenerator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class TextImageModel(Protocol):
+    """What an edit needs of a CLIP; `clip.py` has the real ones."""
+
+    context_length: int
+
+    def embed_text(self, texts: "Sequence[str]") -> Tensor:
+        """N texts -> [N, text_dim], raw, not normalised."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of the text with its start and end marks; above context_length it is cut."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """The networks of one domain, in eval mode on one device.
+
+    Attributes:
+        latent_avg: [n_latent, style_dim]; the encoder's codes are relative to it.
+    """
+
+    domain: Domain
+    generator: RemapperGenerator
+    encoder: Encoder
+    adapter: Adapter
+    latent_avg: Tensor
+    text_image: TextImageModel
+    device: torch.device
+
+
+def build_networks(domain: Domain) -> tuple[RemapperGenerator, Encoder, Adapter]:
+    """Generator, encoder and adapter in the domain's sizes, with random weights."""
+    d = domain
+    generator = RemapperGenerator(
+        d.image_size, d.style_dim, d.n_mlp, d.channel_base, d.channel_max, d.text_dim
+    )
+    encoder = Encoder(
+        d.encoder_trunk, d.image_size, d.style_dim, d.head_width, d.encoder_size, d.encoder_widths
+    )
+    return generator, encoder, Adapter(d.encoder_widths, d.text_dim)
+
+
+def default_device() -> torch.device:
+    """The graphics card if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_models(domain: Domain, device: torch.device | str | None = None) -> Models:
+    """The domain's networks with its weights, on `device` (default: see `default_device`).
+
+    Raises:
+        CheckpointError: a file of weights is missing, damaged or does not fit.
+    """
+    device = torch.device(device) if device is not None else default_device()
+    missing = [name for name in domain.files if not (domain.folder / name).is_file()]
+    if missing:
+        raise checkpoints.CheckpointError(
+            f"The weights of {domain.name!r} are not there: {', '.join(missing)} "
+            f"would have to be in {domain.folder}."
+        )
+    generator, encoder, adapter = build_networks(domain)
+    encoder_weights = _read(domain, "encoder")
+    latent_avg = encoder_weights.pop("latent_avg")
+    _fill(generator, _read(domain, "generator"), domain, "generator")
+    _fill(encoder, encoder_weights, domain, "encoder")
+    _fill(adapter, _read(domain, "adapter"), domain, "adapter")
+
+    from clipinverter import clip  # slow to import
+
+    return Models(
+        domain=domain,
+        generator=generator.to(device),
+        encoder=encoder.to(device),
+        adapter=adapter.to(device),
+        latent_avg=latent_avg.to(device),
+        text_image=clip.load(domain, device),
+        device=device,
+    )
+
+
+def _read(domain: Domain, part: str) -> dict[str, Tensor]:
+    name = f"{part}.safetensors"
+    return checkpoints.load_weights(domain.folder / name, domain.files[name] or None)
+
+
+def _fill(network: nn.Module, weights: dict[str, Tensor], domain: Domain, part: str) -> None:
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise checkpoints.CheckpointError(
+            f"The weights in {domain.folder / part}.safetensors do not fit the networks of "
+            f"{domain.name!r}. Restore the file from the repository."
+        ) from error
+    network.eval().requires_grad_(False)

@@ -1,0 +1,91 @@
+"""A domain small enough to run in milliseconds: the real classes, few channels, random weights."""
+
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from clipinverter.domains import Domain
+from clipinverter.loading import Models, build_networks
+
+DOMAIN = Domain(
+    name="tiny",
+    title="Tiny",
+    note="Random weights: its pictures are noise.",
+    image_size=32,
+    style_dim=32,
+    n_mlp=2,
+    channel_base=512,
+    channel_max=32,
+    text_dim=32,
+    encoder_trunk="mobilenet_v2",
+    encoder_size=64,
+    encoder_widths=(32, 32, 32),
+    head_width=32,
+    suggestions=("a smiling woman", "a bald man"),
+)
+
+
+class Words:
+    """A text model that draws one vector for each text; eight tokens of context."""
+
+    context_length = 8
+
+    def embed_text(self, texts: Sequence[str]) -> Tensor:
+        rows = [
+            np.random.default_rng(zlib.crc32(text.encode())).standard_normal(DOMAIN.text_dim)
+            for text in texts
+        ]
+        return torch.tensor(np.stack(rows), dtype=torch.float32)
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split()) + 2
+
+
+def tiny_models() -> Models:
+    """Networks of the tiny domain, always with the same random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator, encoder, adapter = build_networks(DOMAIN)
+        latent_avg = torch.randn(generator.n_latent, DOMAIN.style_dim)
+        for strength in generator.lambdas:
+            strength.data.fill_(0.3)
+    for network in (generator, encoder, adapter):
+        network.eval().requires_grad_(False)
+    device = torch.device("cpu")
+    return Models(DOMAIN, generator, encoder, adapter, latent_avg, Words(), device)
+
+
+def count_calls(models: Models) -> Counter[str]:
+    """Counts, from now on, the calls of every network of `models`."""
+    calls: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def counted(owner: object, method: str, name: str) -> None:
+        original = getattr(owner, method)
+
+        def call(*args: object, **kwargs: object) -> object:
+            with lock:
+                calls[name] += 1
+            return original(*args, **kwargs)
+
+        object.__setattr__(owner, method, call)
+
+    counted(models.encoder, "trunk_features", "trunk")
+    counted(models.encoder, "heads", "heads")
+    counted(models.adapter, "forward", "adapter")
+    counted(models.text_image, "embed_text", "text")
+    counted(models.generator, "forward", "generator")
+    counted(models.generator, "remap_vectors", "remapper")
+    return calls
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (64, 64)) -> Image.Image:
+    """A picture of soft random colours, without a face."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
