@@ -23,10 +23,10 @@ class Domain:
         image_size: side of the generator's images.
         style_dim, n_mlp, channel_base, channel_max: see `models.stylegan2.Generator`.
         text_dim: width of the text-image model's embeddings.
-        clip: the text-image model: a config of ours or a name of open_clip.
+        text_image: which text-image model: ours, or OpenAI's ViT-B/32.
         encoder_trunk, encoder_size, encoder_widths, head_width: see `models.encoder.Encoder`.
         identity_layers: depth of the identity network (evaluation only).
-        files: sha256 of every weight file, by its name in the folder.
+        files: sha256 of every weight file by its name in the folder; "" where any content will do.
         licence: of the weights.
         suggestions: prompts that the page offers.
     """
@@ -40,7 +40,7 @@ class Domain:
     channel_base: int = 32768
     channel_max: int = 512
     text_dim: int = 512
-    clip: str = "ViT-B-32-quickgelu"
+    text_image: Literal["portraits", "openai"] = "openai"
     encoder_trunk: Literal["irse50", "mobilenet_v2"] = "irse50"
     encoder_size: int = 256
     encoder_widths: tuple[int, int, int] = (128, 256, 512)
@@ -70,6 +70,11 @@ _FACE_PROMPTS = (
     "she wears red lipstick",
 )
 
+
+def _files(**digests: str) -> Mapping[str, str]:
+    return MappingProxyType({f"{part}.safetensors": digests[part] for part in digests})
+
+
 PORTRAITS = Domain(
     name="portraits",
     title="Synthetic portraits",
@@ -82,24 +87,13 @@ PORTRAITS = Domain(
     channel_base=4096,
     channel_max=256,
     text_dim=256,
-    clip="portraits",
+    text_image="portraits",
     encoder_trunk="mobilenet_v2",
     encoder_size=128,
     encoder_widths=(64, 128, 256),
     head_width=128,
     identity_layers=18,
-    files=MappingProxyType(
-        dict.fromkeys(
-            (
-                "generator.safetensors",
-                "encoder.safetensors",
-                "adapter.safetensors",
-                "clip.safetensors",
-                "identity.safetensors",
-            ),
-            "",
-        )
-    ),
+    files=_files(generator="", encoder="", adapter="", clip="", identity=""),
     licence="MIT",
     suggestions=_FACE_PROMPTS,
 )
@@ -108,9 +102,7 @@ FACES = Domain(
     name="faces",
     title="Photographs of faces (the authors' FFHQ model)",
     note="The authors' model at 1024 px. A graphics card makes it quick.",
-    files=MappingProxyType(
-        {"clipinverter_faces.pt": "", "e4e_ffhq_encode.pt": "", "stylegan2-ffhq-config-f.pt": ""}
-    ),
+    files=_files(generator="", encoder="", adapter="", clip="", identity=""),
     licence="see the authors' repositories: NVIDIA's StyleGAN2 weights are non-commercial",
     suggestions=_FACE_PROMPTS,
 )

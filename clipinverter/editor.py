@@ -10,14 +10,12 @@ Baykal et al., "CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editin
 section 3.
 """
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from numbers import Real
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -29,24 +27,15 @@ from clipinverter import align
 from clipinverter.cache import Cache
 from clipinverter.images import to_pil, to_tensor
 from clipinverter.loading import Models
+from clipinverter.request import check_prompt, check_strength
 
 RESIDUAL_SCALE = 0.1  # equation 3: the residual counts for a tenth
-MAX_STRENGTH = 2.0
-MAX_PROMPT_LENGTH = 2000
 
 Align = Literal["auto", "none"]
 OnStep = Callable[[str], None]
 
 INVERSION_STAGES = ("align", "trunk", "heads", "reconstruction")
 DIRECTION_STAGES = ("text", "adapter", "residual", "remapper")
-
-
-class PromptError(ValueError):
-    """The prompt can't be used; the message is a sentence for the person who wrote it."""
-
-
-class StrengthError(ValueError):
-    """The strength is no number or out of range; the message is a sentence."""
 
 
 class Stage(NamedTuple):
@@ -90,7 +79,7 @@ class Edit:
 
     Attributes:
         image: RGB, of the inversion's size.
-        residual: [1, n_latent, style_dim] on the CPU; at strength s the latent moves by 0.1 s of it.
+        residual: [1, n_latent, style_dim] on the CPU; strength s moves the latent by 0.1 s of it.
         strength: 0 is the inversion itself, 1 the paper's edit.
         prompt: as it was used: white space normalised.
         truncated: the prompt had more tokens than the text model reads; its end was ignored.
@@ -182,7 +171,7 @@ class Editor:
             on_step: called with the name of each stage before it runs.
 
         Raises:
-            PromptError: the prompt is empty or longer than `MAX_PROMPT_LENGTH` characters.
+            PromptError: the prompt is empty or far too long, see `request.check_prompt`.
             StrengthError: the strength is no number from 0 to 2.
         """
         prompt = check_prompt(prompt)
@@ -244,7 +233,7 @@ class Editor:
         c1, c2, c3 = inversion.features
         with self._compute(on_step) as run:
             with run("text"):
-                truncated = m.text_image.count_tokens(prompt) > m.text_image.context_length
+                truncated = not m.text_image.fits(prompt)
                 text = m.text_image.embed_text([prompt])
             with run("adapter"):
                 features = (c1.to(m.device), c2.to(m.device), c3.to(m.device))
@@ -298,27 +287,6 @@ def photo_key(photo: Image.Image, align: Align) -> str:
     digest = blake2b(f"{align} {photo.width}x{photo.height} ".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(photo))
     return digest.hexdigest()
-
-
-def check_prompt(prompt: str) -> str:
-    """The prompt with its white space normalised. Raises PromptError, see `Editor.edit`."""
-    prompt = " ".join(prompt.split()) if isinstance(prompt, str) else ""
-    if not prompt:
-        raise PromptError('Please describe the look that you want, e.g. "a smiling woman".')
-    if len(prompt) > MAX_PROMPT_LENGTH:
-        raise PromptError(
-            f"The prompt has {len(prompt):,} characters; please use at most "
-            f"{MAX_PROMPT_LENGTH:,}. One short sentence works best."
-        )
-    return prompt
-
-
-def check_strength(strength: float) -> float:
-    """The strength as a float. Raises StrengthError, see `Editor.edit`."""
-    number = isinstance(strength, Real) and not isinstance(strength, bool)
-    if not number or not math.isfinite(strength) or not 0 <= strength <= MAX_STRENGTH:
-        raise StrengthError(f"The strength has to be a number from 0 to {MAX_STRENGTH:g}.")
-    return float(strength)
 
 
 def _size_of_inversion(inversion: Inversion) -> int:

@@ -15,6 +15,6 @@ def to_tensor(image: Image.Image, size: int | None = None) -> Tensor:
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """[1, 3, H, W], about [-1, 1] -> RGB picture. Values are cut, not rounded, as the authors do."""
+    """[1, 3, H, W], about [-1, 1] -> RGB. Values are cut, not rounded, as the authors do."""
     levels = ((image[0].float() + 1) / 2).clamp(0, 1) * 255
     return Image.fromarray(levels.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy())

@@ -1,33 +1,16 @@
 """Builds the networks of a domain and fills them with its weights."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from clipinverter import checkpoints
+from clipinverter import checkpoints, clip
+from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
 from clipinverter.models.adapter import Adapter
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.remapper import RemapperGenerator
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-class TextImageModel(Protocol):
-    """What an edit needs of a CLIP; `clip.py` has the real ones."""
-
-    context_length: int
-
-    def embed_text(self, texts: "Sequence[str]") -> Tensor:
-        """N texts -> [N, text_dim], raw, not normalised."""
-        ...
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of the text with its start and end marks; above context_length it is cut."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,16 +66,17 @@ def load_models(domain: Domain, device: torch.device | str | None = None) -> Mod
     _fill(generator, _read(domain, "generator"), domain, "generator")
     _fill(encoder, encoder_weights, domain, "encoder")
     _fill(adapter, _read(domain, "adapter"), domain, "adapter")
-
-    from clipinverter import clip  # slow to import
-
+    portraits = domain.text_image == "portraits"
+    text_image = clip.build(clip.PORTRAITS) if portraits else clip.openai_vit_b_32()
+    _fill(text_image.model, _read(domain, "clip"), domain, "clip")
+    text_image.model.to(device)
     return Models(
         domain=domain,
         generator=generator.to(device),
         encoder=encoder.to(device),
         adapter=adapter.to(device),
         latent_avg=latent_avg.to(device),
-        text_image=clip.load(domain, device),
+        text_image=text_image,
         device=device,
     )
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipinverter.editor import Editor, PromptError, StrengthError
+from clipinverter.editor import Editor
 from clipinverter.images import to_pil, to_tensor
+from clipinverter.request import PromptError, StrengthError
 from tests.tiny import DOMAIN, count_calls, picture, tiny_models
 
 

@@ -32,9 +32,7 @@ DOMAIN = Domain(
 
 
 class Words:
-    """A text model that draws one vector for each text; eight tokens of context."""
-
-    context_length = 8
+    """A text model that draws one vector for each text and reads six words of it."""
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         rows = [
@@ -43,8 +41,8 @@ class Words:
         ]
         return torch.tensor(np.stack(rows), dtype=torch.float32)
 
-    def count_tokens(self, text: str) -> int:
-        return len(text.split()) + 2
+    def fits(self, prompt: str) -> bool:
+        return len(prompt.split()) <= 6
 
 
 def tiny_models() -> Models:

@@ -1,0 +1,28 @@
+"""Starts the demo. The page is up at once; the models load behind it."""
+
+from concurrent.futures import Future
+from threading import Thread
+
+from clipinverter.domains import get_domain
+from clipinverter.ui.demo import create_demo, launch_options
+
+domain = get_domain("portraits")
+editor: Future = Future()
+demo = create_demo(editor.result, domain)
+
+
+def load() -> None:
+    """Makes the editor; a failure becomes the answer to every request."""
+    try:
+        from clipinverter.editor import Editor
+        from clipinverter.loading import load_models
+
+        editor.set_result(Editor(load_models(domain)))
+    except Exception as error:
+        editor.set_exception(error)
+
+
+if __name__ == "__main__":
+    demo.launch(prevent_thread_lock=True, **launch_options())
+    Thread(target=load, daemon=True).start()
+    demo.block_thread()

@@ -1,0 +1,1 @@
+"""The page. `demo.create_demo` builds it; `app.py` starts it."""

@@ -1,0 +1,228 @@
+"""The page: layout and events. What happens on an event is in `api.py`, the words in `text.py`."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from clipinverter.domains import Domain
+from clipinverter.request import MAX_STRENGTH
+from clipinverter.ui import api, style, text
+
+if TYPE_CHECKING:
+    from clipinverter.editor import Editor
+
+# Whatever computes shares this queue: one run at a time, in order of arrival.
+QUEUE = {"concurrency_id": "compute", "concurrency_limit": 1}
+DELETE_EVERY, DELETE_AFTER = 15 * 60, 60 * 60  # seconds
+STAGES_OF_A_FIRST_EDIT = 9
+
+
+def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks:
+    """Builds the page and the endpoint `/edit`.
+
+    Args:
+        get_editor: called for every request; may block until the models are loaded.
+        domain: the editor's; a page can be built from it before the models are loaded.
+    """
+    with gr.Blocks(
+        title="CLIPInverter",
+        analytics_enabled=False,
+        delete_cache=(DELETE_EVERY, DELETE_AFTER),
+    ) as demo:
+        gr.HTML(f"<h1>CLIPInverter</h1><p>{text.INTRO}</p>", elem_id="head")
+        with gr.Row():
+            with gr.Column(scale=4, min_width=320):
+                photo = gr.Image(
+                    type="filepath",
+                    format="png",
+                    label="Portrait",
+                    sources=["upload", "webcam", "clipboard"],
+                    buttons=[],
+                    height=280,
+                    alt_text="The portrait to edit",
+                    elem_id="photo",
+                )
+                if domain.examples:
+                    gr.Examples(
+                        [[str(path)] for path in domain.examples],
+                        inputs=photo,
+                        label="Examples",
+                        cache_examples=False,
+                        elem_id="examples",
+                        api_visibility="private",
+                    )
+                with gr.Row(elem_id="prompt-row"):
+                    prompt = gr.Textbox(
+                        label="How should it look?",
+                        placeholder="a smiling woman with long red hair",
+                        lines=1,
+                        max_lines=3,
+                        scale=4,
+                        min_width=200,
+                        elem_id="prompt",
+                    )
+                    button = gr.Button("Edit", variant="primary", scale=1, min_width=88)
+                chips = gr.Dataset(
+                    components=[gr.Textbox(visible=False)],
+                    samples=[[suggestion] for suggestion in domain.suggestions],
+                    label="Suggestions",
+                    show_label=False,
+                    container=False,
+                    elem_id="chips",
+                )
+                strength = gr.Slider(
+                    0,
+                    MAX_STRENGTH,
+                    value=1,
+                    step=0.05,
+                    label="Strength",
+                    info="0 is the picture as the model draws it, 1 the published method",
+                    elem_id="strength",
+                )
+                align = gr.Radio(
+                    [("Find the face", "auto"), ("It is a cut-out face already", "none")],
+                    value="auto",
+                    label="The picture",
+                    elem_id="align",
+                )
+            with gr.Column(scale=5, min_width=320):
+                result = gr.ImageSlider(
+                    label="Before and after",
+                    format="png",
+                    type="pil",
+                    interactive=False,
+                    buttons=["fullscreen"],
+                    max_height=560,
+                    elem_id="result",
+                )
+                status = gr.HTML(text.status("Choose an example or add a picture."))
+                status.elem_id = "status"
+                download = gr.DownloadButton("Download the picture", interactive=False, size="md")
+                gr.Markdown(f"{domain.note} {text.PRIVACY}", elem_id="note")
+        with gr.Accordion("Details", open=False, elem_id="details"):
+            with gr.Row():
+                crop = gr.Image(
+                    label="What the encoder sees",
+                    format="png",
+                    interactive=False,
+                    height=260,
+                    buttons=[],
+                    alt_text="The aligned cut-out of the picture",
+                    min_width=260,
+                )
+                info = gr.JSON(label="Stages and times (ms)", min_width=260)
+            gr.Markdown(text.HOW_IT_WORKS)
+
+        outputs = [result, status, info, crop, download]
+
+        def show(
+            photo: Any, prompt: str | None, strength: float, align: str, progress: gr.Progress
+        ) -> dict[Any, Any]:
+            done = 0
+
+            def on_step(name: str) -> None:
+                nonlocal done
+                progress((done, STAGES_OF_A_FIRST_EDIT), desc=text.stage_name(name))
+                done += 1
+
+            try:
+                got = api.answer(get_editor, photo, prompt, strength, align, on_step)
+            except api.Refusal as refusal:
+                gr.Warning(str(refusal))
+                return {status: text.status(str(refusal), failed=True)}
+            notes = [] if prompt is not None else [text.INVERTED]
+            if got.info.get("truncated"):
+                notes.append(text.TRUNCATED)
+            folder = Path(download.GRADIO_CACHE) / secrets.token_hex(16)
+            folder.mkdir(parents=True)
+            path = str(folder / "clipinverter.png")
+            api.save_png(got.after, path)
+            return {
+                result: (got.before, path),
+                status: text.status(text.describe_run(got.info), notes),
+                info: got.info,
+                crop: got.crop,
+                download: gr.DownloadButton(value=path, interactive=True),
+            }
+
+        def run(
+            photo: Any, prompt: str, strength: float, align: str, progress: gr.Progress = NO_STEPS
+        ) -> dict[Any, Any]:
+            return show(photo, prompt, strength, align, progress)
+
+        def arrive(
+            photo: Any, prompt: str, strength: float, align: str, progress: gr.Progress = NO_STEPS
+        ) -> dict[Any, Any]:
+            if not photo:
+                return {status: text.status("Choose an example or add a picture.")}
+            return show(photo, prompt.strip() or None, strength, align, progress)
+
+        def edit(image: Any, prompt: str, strength: float = 1.0, align: str = "auto") -> tuple:
+            """Edit a portrait by text.
+
+            Parameters:
+                image: the picture, any common format, at most 20 MB.
+                prompt: the wanted look in words, e.g. "a smiling woman with red hair".
+                strength: 0 (the picture as the model draws it) to 2; 1 is the published method.
+                align: "auto" finds the face; "none" takes the picture as an aligned face.
+            Returns:
+                The pictures before and after (PNG), and what happened: `stages` that ran,
+                `timings_ms` of each, and stages that were `cached`.
+            """
+            try:
+                got = api.answer(get_editor, image, prompt, strength, align)
+            except api.Refusal as refusal:
+                raise gr.Error(str(refusal), print_exception=False) from None
+            return got.before, got.after, got.info
+
+        inputs = [photo, prompt, strength, align]
+        common = QUEUE | {
+            "inputs": inputs,
+            "outputs": outputs,
+            "preprocess": False,
+            "api_visibility": "private",
+            "trigger_mode": "always_last",
+            "show_progress_on": result,
+        }
+        gr.on([prompt.submit, button.click, strength.release], run, **common)
+        gr.on([photo.change, align.change], arrive, **common)
+        chips.click(
+            lambda sample: sample[0], chips, prompt, queue=False, api_visibility="private"
+        ).then(run, **common)
+
+        # The public endpoint: the same function, with files instead of a page as its result.
+        endpoint = gr.Button(visible=False)
+        before = gr.Image(label="before", format="png", visible=False)
+        after = gr.Image(label="after", format="png", visible=False)
+        report = gr.JSON(label="info", visible=False)
+        endpoint.click(
+            edit, inputs, [before, after, report], preprocess=False, api_name="edit", **QUEUE
+        )
+    return demo.queue(max_size=64)
+
+
+NO_STEPS = gr.Progress()
+
+
+def launch_options() -> dict[str, Any]:
+    """How the page is served: nothing leaves the machine, nothing about visitors is kept.
+
+    A hosting service may set PORT; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT work as documented.
+    """
+    options: dict[str, Any] = {
+        "theme": style.theme(),
+        "css": style.CSS,
+        "js": style.SCRIPT,
+        "max_file_size": "20mb",
+        "run_history": False,
+        "enable_monitoring": False,
+        "footer_links": ["api"],
+        "show_error": False,
+    }
+    if port := os.environ.get("PORT"):
+        options["server_port"] = int(port)
+    return options

@@ -1,0 +1,86 @@
+"""The words of the page: everything that a visitor reads about a result."""
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+INTRO = (
+    "Add a portrait and describe how it should look. The picture is found once in the space of a "
+    "StyleGAN2 generator, your words move it from there, and the slider sets how far."
+)
+HOW_IT_WORKS = """
+1. **Inversion.** The face is cut out as in the FFHQ data set. An encoder (e4e) turns it into
+   feature maps (*trunk*) and those into one latent vector for each layer of the generator
+   (*heads*). What the generator draws from them is the picture before the edit.
+2. **Text.** CLIP turns the prompt into a vector. The *adapter* changes the feature maps by it, and
+   the same heads turn those into a *residual* for the latent vectors.
+3. **Picture.** The *generator* draws the latent vectors plus the strength times a tenth of the
+   residual, while the *remapper* pulls its layers towards the text by the same strength.
+
+Strength 0 is the inversion itself, 1 the published method, 2 an exaggeration. Every stage is kept:
+another prompt does not repeat the inversion, and another strength runs only the generator.
+
+Baykal et al., *CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editing*, ACM Transactions
+on Graphics, 2023.
+"""
+PRIVACY = (
+    "Pictures are processed on the machine that runs this page, are never logged, and are deleted "
+    "within two hours. A downloaded picture carries its prompt and strength as metadata."
+)
+
+NO_PICTURE = "Please add a picture first: upload one, or choose an example."
+UNKNOWN_ALIGN = 'Align must be "auto" (find the face) or "none" (it is cut out already).'
+INVERTED = "This is how the model draws the picture. Now describe a change."
+WENT_WRONG = "Something went wrong on the server. Please try again, or try another picture."
+TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
+
+_STAGES = {
+    "align": "face found",
+    "trunk": "trunk",
+    "heads": "heads",
+    "reconstruction": "reconstruction",
+    "text": "text",
+    "adapter": "adapter",
+    "residual": "heads on text",
+    "remapper": "remapper",
+    "generator": "generator",
+}
+_INVERSION = ("align", "trunk", "heads", "reconstruction")
+
+
+def stage_name(stage: str) -> str:
+    """What the page calls a stage while it runs."""
+    return _STAGES.get(stage, stage)
+
+
+def describe_run(info: Mapping[str, Any]) -> str:
+    """The stages that ran with their times, and those that did not need to, in one line.
+
+    `info` is what `api.describe` returns. The four stages of the inversion are shown as one.
+    """
+    ran = {name: info["timings_ms"][name] for name in info["stages"]}
+    parts = [f"{name} {_ms(ms)}" for name, ms in _grouped(ran).items()]
+    cached = list(_grouped(dict.fromkeys(info["cached"], 0.0)))
+    if cached:
+        parts.append("cached: " + ", ".join(cached))
+    line = " · ".join(parts)
+    return line[0].upper() + line[1:]
+
+
+def status(line: str, notes: Iterable[str] = (), *, failed: bool = False) -> str:
+    """HTML of the status line."""
+    kind = "failed" if failed else "done"
+    extra = "".join(f"<p class='note'>{escape(note)}</p>" for note in notes)
+    return f"<div class='status {kind}'><p>{escape(line)}</p>{extra}</div>"
+
+
+def _grouped(stages: Mapping[str, float]) -> dict[str, float]:
+    groups: dict[str, float] = {}
+    for stage, ms in stages.items():
+        name = "inversion" if stage in _INVERSION else stage_name(stage)
+        groups[name] = groups.get(name, 0.0) + ms
+    return groups
+
+
+def _ms(ms: float) -> str:
+    return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{max(round(ms), 1)} ms"
