@@ -1,0 +1,366 @@
+"""Hair: `groom(scene, head) -> list[Strands]`, and the masks of scalp and facial hair on the head.
+
+Strands are simulated in canonical coordinates (see head.py): they start at fixed random roots, are combed, fall and slide over the
+head's radius map, then follow the person's head by a per-axis fit plus their root's own displacement. The
+random numbers are fixed, so a picture is a smooth function of its scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.spatial import cKDTree
+
+from .head import Head, template
+from .scene import Scene
+
+COLOURS = {
+    "black": (0.014, 0.012, 0.011), "brown": (0.075, 0.036, 0.016), "blond": (0.50, 0.335, 0.13),
+    "red": (0.34, 0.075, 0.018), "gray": (0.30, 0.30, 0.31), "white": (0.74, 0.73, 0.71),
+    "blue": (0.025, 0.085, 0.42), "pink": (0.68, 0.12, 0.31), "green": (0.035, 0.27, 0.07),
+    "purple": (0.20, 0.035, 0.34),
+}  # fmt: skip
+"""Linear RGB of the hair colours."""
+
+CENTRE = np.array([0.0, 1.25, 0.15], np.float32)  # of the radius map, inside the skull
+_MAP = (96, 192)  # polar, azimuth cells
+
+
+@dataclass(frozen=True, eq=False)
+class Strands:
+    """points: [n, k, 3] metres; width: [n] metres; colour: [n, 3] linear RGB; shade: [n] 0..1 occlusion."""
+
+    points: np.ndarray
+    width: np.ndarray
+    colour: np.ndarray
+    shade: np.ndarray
+
+
+# Masks in canonical coordinates ------------------------------------------------------------------
+
+
+def scalp(q: np.ndarray, receding: float, woman: bool) -> np.ndarray:
+    """Signed distance-like field [n]: above 0 where hair grows."""
+    x, y, z = np.abs(q[:, 0]), q[:, 1], q[:, 2]
+    temple = np.exp(-(((x - 0.62) / 0.3) ** 2))
+    lift = receding * (0.22 + 0.42 * temple) + 0.07 * temple - (0.04 if woman else 0.0)
+    height = z - lift * (y < 1.6)
+    front = np.interp(
+        height,
+        (-2.3, -1.25, -0.75, -0.45, -0.35, 0.2, 0.55, 0.8, 0.96, 1.08, 1.2, 1.4),
+        (3.2, 2.05, 1.75, 1.6, 0.95, 0.8, 0.62, 0.36, 0.12, -0.1, -0.5, -1.2),
+    )
+    ear = (x > 1.1) & (z < 0.3) & (z > -0.9) & (y > 0.92) & (y < 1.95)
+    return np.where(ear, -0.3, y - front).astype(np.float32)
+
+
+def facial(q: np.ndarray, kind: str) -> np.ndarray:
+    """Soft mask [n] in 0..1 of where `kind` of facial hair grows (without the lips)."""
+    x, y, z = np.abs(q[:, 0]), q[:, 1], q[:, 2]
+
+    def soft(a: np.ndarray, width: float = 0.08) -> np.ndarray:
+        return np.clip(0.5 + a / width, 0, 1)
+
+    upper = soft(0.5 - x - 0.25 * np.maximum(-1.02 - z, 0)) * soft(-0.72 - z + 0.05 * x) * soft(z + 1.09 + 0.5 * x * x, 0.1)
+    upper *= soft(-y + 0.2)
+    chin = soft(0.42 - x) * soft(-1.27 - z) * soft(0.55 - y) * soft(z + 2.1)
+    side = soft(x - 0.36) * soft(0.52 - x) * soft(-0.95 - z) * soft(z + 1.5) * soft(0.3 - y)
+    top = np.interp(y, (-0.2, 0.2, 0.6, 0.85, 1.1), (-1.02, -0.9, -0.62, -0.2, 0.2))
+    jaw = soft(top - z, 0.14) * soft(1.12 - y) * soft(x - 0.3) * soft(z + 2.0, 0.2)
+    neck = soft(0.75 - y, 0.3)
+    full = np.maximum(jaw * np.maximum(neck, soft(z + 1.4)), soft(-1.27 - z) * neck * soft(z + 2.05, 0.2))
+    if kind == "moustache":
+        return upper
+    if kind == "goatee":
+        return np.maximum.reduce([upper, chin, side])
+    return np.maximum.reduce([upper, full, side])
+
+
+# Fixed roots --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Roots:
+    """n fixed points on the head: triangle vertices [n, 3], weights [n, 3], q [n, 3], normal [n, 3], random [n, 6]
+    uniform numbers, clump [n]: index of the root that leads its clump."""
+
+    vertices: np.ndarray
+    weights: np.ndarray
+    q: np.ndarray
+    normal: np.ndarray
+    random: np.ndarray
+    clump: np.ndarray
+
+    def on(self, values: np.ndarray) -> np.ndarray:
+        return np.einsum("nk,nkd->nd", self.weights, values[self.vertices])
+
+    def take(self, keep: np.ndarray) -> Roots:
+        kept = [a[keep] for a in (self.vertices, self.weights, self.q, self.normal, self.random)]
+        leaders = cKDTree(kept[2][::28])
+        return Roots(*kept, leaders.query(kept[2])[1] * 28)
+
+
+@cache
+def _roots(kind: str) -> Roots:
+    t = template()
+    centre = t.q[t.skin_faces].mean(1)
+    n, seed, region = {
+        "scalp": (5200, 1, scalp(centre, -0.15, True) > -0.25),
+        "face": (5200, 2, facial(centre, "beard") > 0.02),
+    }[kind]
+    faces = t.skin_faces[region & (t.cavity[t.skin_faces].max(1) < 0.5)]
+    corners = t.q[faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(faces), n, p=area / area.sum())
+    u = rng.random((n, 2))
+    u = np.where(u.sum(1, keepdims=True) > 1, 1 - u, u)
+    weights = np.c_[1 - u.sum(1), u].astype(np.float32)
+    vertices = faces[chosen]
+    q = np.einsum("nk,nkd->nd", weights, t.q[vertices])
+    normal = np.einsum("nk,nkd->nd", weights, t.normals[vertices])
+    random = rng.random((n, 6)).astype(np.float32)
+    return Roots(vertices, weights, q, normal, random, np.zeros(n, int)).take(np.arange(n))
+
+
+@cache
+def radius_map() -> np.ndarray:
+    """[polar, azimuth] distance from CENTRE to the mean head's surface, a little smoothed and enlarged."""
+    t = template()
+    faces = t.skin_faces[t.cavity[t.skin_faces].max(1) < 0.5]
+    u = np.random.default_rng(0).dirichlet(np.ones(3), size=(24, len(faces)))
+    points = np.concatenate([np.einsum("fk,fkd->fd", w, t.q[faces]) for w in u])
+    radius = np.zeros(_MAP)
+    v = points - CENTRE
+    r = np.linalg.norm(v, axis=1)
+    np.maximum.at(radius, _cells(v, r), r)
+    radius = maximum_filter(radius, 5, mode=("nearest", "wrap"))
+    return gaussian_filter(radius, 1.2, mode=("nearest", "wrap")).astype(np.float32)
+
+
+def _cells(v: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    polar = np.arccos((v[:, 2] / r).clip(-1, 1)) * (_MAP[0] / np.pi)
+    azimuth = (np.arctan2(v[:, 0], v[:, 1]) + np.pi) * (_MAP[1] / (2 * np.pi))
+    return polar.astype(int).clip(0, _MAP[0] - 1), azimuth.astype(int) % _MAP[1]
+
+
+def _push_out(p: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    """Points moved out of the head to at least `layer` above its surface."""
+    v = p - CENTRE
+    r = np.sqrt((v * v).sum(1))
+    least = radius_map()[_cells(v, r)] + layer
+    return CENTRE + v * (np.maximum(r, least) / r)[:, None]
+
+
+def _unit(v: np.ndarray) -> np.ndarray:
+    return v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-9)
+
+
+# Grooming -----------------------------------------------------------------------------------------
+
+
+def to_head(points: np.ndarray, head: Head) -> np.ndarray:
+    """Canonical points [..., 3] -> metres, by a per-axis fit to this head's skull."""
+    t = template()
+    skull = t.q[:, 2] > 0.3
+    a, b = t.q[skull], head.neutral[skull]
+    scale = (b.max(0) - b.min(0)) / (a.max(0) - a.min(0))
+    middle = (b.max(0) + b.min(0)) / 2 - scale * (a.max(0) + a.min(0)) / 2
+    return (points * scale + middle).astype(np.float32)
+
+
+def groom(scene: Scene, head: Head) -> list[Strands]:
+    """All strands of a scene."""
+    out = []
+    colour = np.array(COLOURS[scene.label("hair_colour")], np.float32)
+    if scene.label("hair_style") != "bald":
+        out += _scalp_hair(scene, head, colour)
+    if scene.label("facial_hair") in ("moustache", "goatee", "beard"):
+        out.append(_facial_hair(scene, head, colour * 0.8))
+    return out
+
+
+def _finish(p: np.ndarray, roots: Roots, head: Head, width: np.ndarray | float, colour, shade, spread=0.22) -> Strands:
+    moved = roots.on(head.vertices) - to_head(roots.q, head)
+    points = to_head(p, head) + moved[:, None]
+    tint = 1 + spread * 2 * (roots.random[:, 3:4] - 0.5)
+    d = template().eye_distance
+    return Strands(
+        points.astype(np.float32),
+        np.broadcast_to(np.float32(width * d), (len(p),)),
+        (colour * tint).astype(np.float32),
+        shade.astype(np.float32),
+    )
+
+
+def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
+    style, texture = scene.label("hair_style"), scene.label("hair_texture")
+    if scene.label("hat") and style == "bun":
+        style = "short"
+    receding = 1.0 if scene.label("receding hairline") else 0.0
+    all_roots = _roots("scalp")
+    field = scalp(all_roots.q, receding, scene.is_woman)
+    roots = all_roots.take(field + 0.1 * (all_roots.random[:, 4] - 0.5) > 0.0)
+    detail = np.tanh(scene.values["hair_detail"] / 1.5).astype(np.float32)
+    volume = 1 + 0.35 * detail[1] + {"straight": 0.0, "wavy": 0.35, "curly": 1.2}[texture]
+    r, q, n = roots.random, roots.q, roots.normal
+    front = np.clip((1.0 - q[:, 1]) / 1.2, 0, 1) * np.clip((q[:, 2] - 0.5) / 0.4, 0, 1)
+    part = 0.45 * np.sign(detail[0]) * (0.35 + abs(detail[0])) if texture != "curly" else 0.0
+    side = np.tanh((q[:, 0] - part * np.clip(q[:, 2], 0, 1.2)) / 0.08)
+    layer = (0.03 + 0.10 * volume * r[:, 0]).astype(np.float32)
+
+    steps, gravity, cut, target = 11, 0.5, -9.0, None
+    if style == "bun":
+        target = np.array([0.5 * np.sign(detail[0] + 1e-6), 1.5, 1.62], np.float32)
+        comb, length, lift, gravity = target - q, np.linalg.norm(target - q, axis=1) * 1.08, 0.12, 0.0
+        layer = (0.02 + 0.05 * r[:, 0] * volume).astype(np.float32)
+    elif style in ("long", "bob"):
+        comb = np.stack([side * 0.9, 0.35 + 0.25 * front, 0.12 - 0 * side], 1)
+        length = np.full(len(q), 3.4 if style == "bob" else 4.6) * (0.94 + 0.12 * r[:, 1])
+        lift, cut = 0.25 + 0.2 * (texture == "curly"), -9.0 if style == "long" else -1.55 + 0.25 * detail[3]
+        layer *= 1.5
+    else:
+        steps = 7
+        sweep = np.sign(detail[2] + 1e-6)
+        top = np.clip((q[:, 2] - 0.35) / 0.7, 0, 1)
+        comb = np.stack([0.75 * side * (1 - top) + sweep * 0.75 * top, 0.5 - 0.55 * top * detail[3], 0.2 - 0.5 * (1 - top)], 1)
+        length = (0.16 + (0.34 + 0.1 * detail[1]) * top) * (0.75 + 0.5 * r[:, 1])
+        length *= 1.25 if scene.is_woman else 1.0
+        lift, gravity = 0.55 + 0.4 * top + 0.8 * (texture == "curly"), 0.12
+    if texture == "curly" and style == "short":
+        length *= 1.35
+    strands = _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target)
+    strands = _texture(strands, roots, texture, length)
+    depth = 0.45 + 0.55 * r[:, 0]
+    width = {"short": 0.030, "bun": 0.034}.get(style, 0.044) * (0.7 + 0.6 * r[:, 5])
+    hat = bool(scene.label("hat"))
+    out = [strands if not hat else _under_hat(strands)]
+    result = [_finish(out[0], roots, head, width, colour, depth)]
+    if style == "bun" and not hat:
+        result.append(_bun(target, roots, head, colour, volume))
+    if scene.label("bangs") and not hat:
+        result.append(_bangs(all_roots, head, colour, texture, detail, receding, scene.is_woman))
+    return result
+
+
+def _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target=None) -> np.ndarray:
+    """Strands [n, steps + 1, 3] that are combed along the skin, fall, and slide over the head, never over the face."""
+    n, r = roots.normal, roots.random
+    tangent = comb - (comb * n).sum(1, keepdims=True) * n
+    lift = np.broadcast_to(lift, (len(n),))[:, None]
+    d = _unit(_unit(tangent) + lift * n + 0.16 * (r[:, :3] - 0.5)).astype(np.float32)
+    p = roots.q.astype(np.float32)
+    step = (length / steps).astype(np.float32)[:, None]
+    points = [p]
+    for k in range(steps):
+        if target is not None:
+            d = _unit(d + 1.2 * _unit(target - p))
+        else:
+            d = _unit(d - np.array([0, 0, gravity * min(1.0, (k + 1) / 3)], np.float32))
+        new = p + d * step
+        # Behind a curtain in front of the ears: hair frames the face.
+        limit = np.interp(new[:, 2], (-3.0, -1.0, 0.3, 0.85, 1.1), (0.25, 0.45, 0.62, 0.35, -1.5)).astype(np.float32)
+        new[:, 1] = np.maximum(new[:, 1], limit + 0.15 * (r[:, 2] - 0.5))
+        new = _push_out(new, layer * min(1.0, (k + 1) / 3))
+        stop = new[:, 2:3] < cut + 0.16 * (r[:, 4:5] - 0.5)
+        new = np.where(stop, p + (new - p) * 0.05, new)
+        d = _unit(0.35 * d + 0.65 * _unit(new - p))
+        points.append(new)
+        p = new
+    return np.stack(points, 1)
+
+
+def _texture(p: np.ndarray, roots: Roots, texture: str, length: np.ndarray) -> np.ndarray:
+    """Waves or curls, in phase within a clump; clumps gather towards their leader."""
+    r = roots.random
+    k = np.linspace(0, 1, p.shape[1], dtype=np.float32)[None, :]
+    gather = {"straight": 0.3, "wavy": 0.5, "curly": 0.5}[texture]
+    p = p + (gather * k * (0.4 + 0.6 * r[:, 5:6]))[..., None] * (p[roots.clump] - p)
+    if texture == "straight":
+        return p
+    s = k * length[:, None]
+    phase = 6.28 * r[roots.clump, 1][:, None] + 0.9 * (r[:, 2:3] - 0.5)
+    out = _unit(p - CENTRE)
+    along = _unit(np.gradient(p, axis=1))
+    lateral = _unit(np.cross(along, out))
+    if texture == "wavy":
+        amount = 0.11 * np.clip(s / 0.5, 0, 1)
+        wave = np.sin(5.2 * s + 0.5 * phase)
+        return p + (amount * wave)[..., None] * lateral + (0.5 * amount * (1 + np.cos(5.2 * s + phase)))[..., None] * out
+    amount = 0.15 * np.clip(s / 0.25, 0, 1)
+    turn = 13.0 * s + phase
+    p = p + (amount * np.sin(turn))[..., None] * lateral
+    return p + (amount * (1 + np.cos(turn)))[..., None] * out
+
+
+def _under_hat(p: np.ndarray) -> np.ndarray:
+    """Strands pressed to the head above the hat's brim."""
+    v = p - CENTRE
+    r = np.linalg.norm(v, axis=-1)
+    flat = radius_map()[_cells(v.reshape(-1, 3), r.ravel())].reshape(r.shape) + 0.02
+    pressed = CENTRE + v * (np.minimum(r, flat) / r)[..., None]
+    return np.where((p[..., 2:3] > 0.45), pressed, p)
+
+
+def _bun(centre, roots: Roots, head: Head, colour, volume: float) -> Strands:
+    keep = roots.take(np.arange(0, len(roots.q), 6)[:620])
+    r = keep.random
+    axis = _unit(r[:, :3] - 0.5)
+    a = _unit(np.cross(axis, np.roll(axis, 1, 1)))
+    b = np.cross(axis, a)
+    turn = np.linspace(0, 2.4, 9)[None, :] + 6.28 * r[:, 3:4]
+    radius = 0.42 * (0.8 + 0.2 * volume) * (0.86 + 0.14 * r[:, 5:6])
+    circle = np.cos(turn)[..., None] * a[:, None] + np.sin(turn)[..., None] * b[:, None]
+    p = centre + np.array([1, 0.9, 0.85]) * circle * radius[..., None]
+    d = template().eye_distance
+    return Strands(
+        to_head(p, head), np.full(len(p), 0.04 * d, np.float32),
+        (colour * (0.8 + 0.4 * r[:, 4:5])).astype(np.float32), (0.5 + 0.5 * r[:, 5]).astype(np.float32),
+    )  # fmt: skip
+
+
+def _bangs(roots: Roots, head: Head, colour, texture, detail, receding, woman) -> Strands:
+    """A fringe: from the front of the scalp over the forehead, to just above the brows."""
+    field = scalp(roots.q, receding, woman)
+    keep = (field > 0) & (field < 0.8) & (roots.q[:, 2] > 0.72) & (np.abs(roots.q[:, 0]) < 0.95) & (roots.q[:, 1] < 0.8)
+    roots = roots.take(keep)
+    q, r = roots.q, roots.random
+    end = 0.42 + 0.12 * detail[3] + 0.1 * (r[:, 0] - 0.5)
+    side = 0.28 * detail[2]
+    steps = np.linspace(0, 1, 9, dtype=np.float32)
+    goal = np.stack([q[:, 0] * 1.06 + side * (0.6 + 0.6 * r[:, 1]), np.full(len(q), -0.3), end], 1)
+    middle = np.stack([q[:, 0] * 1.05 + side * 0.3, np.minimum(q[:, 1] - 0.35, -0.1), np.maximum(q[:, 2], 1.0)], 1)
+    w = steps[None, :, None]
+    p = (1 - w) ** 2 * q[:, None] + 2 * w * (1 - w) * middle[:, None] + w**2 * goal[:, None]
+    layer = np.repeat(0.05 + 0.12 * r[:, 2] * (1.6 if texture == "curly" else 1), 9).astype(np.float32)
+    flat = p.reshape(-1, 3).astype(np.float32)
+    pushed = _push_out(flat, layer)
+    v = flat - CENTRE
+    length = np.linalg.norm(v, axis=1)
+    floor = radius_map()[_cells(v, length)] + layer
+    p = np.where((length > floor)[:, None], CENTRE + v * (floor / length)[:, None], pushed).reshape(p.shape)
+    p = _texture(p, roots, texture, np.full(len(q), 0.6, np.float32))
+    return _finish(p.astype(np.float32), roots, head, 0.04 * (0.7 + 0.6 * r[:, 5]), colour, 0.6 + 0.4 * r[:, 2])
+
+
+def _facial_hair(scene: Scene, head: Head, colour) -> Strands:
+    kind = scene.label("facial_hair")
+    all_roots = _roots("face")
+    lips = template().lips
+    on_lips = np.einsum("nk,nk->n", all_roots.weights, lips[all_roots.vertices])
+    mask = facial(all_roots.q, kind) * (on_lips < 0.12)
+    roots = all_roots.take(mask > 0.1 + 0.8 * all_roots.random[:, 4])
+    q, n, r = roots.q, roots.normal, roots.random
+    upper = (q[:, 2] > -1.12) & (np.abs(q[:, 0]) < 0.5) & (q[:, 1] < 0.2)
+    comb = np.where(upper[:, None], np.stack([np.tanh(q[:, 0] / 0.1), 0 * q[:, 0], -0.45 + 0 * q[:, 0]], 1),
+                    np.array([0.0, -0.05, -1.0]))  # fmt: skip
+    length = np.where(upper, 0.13, 0.2 if kind == "beard" else 0.19) * (0.6 + 0.8 * r[:, 1])
+    length *= np.where(~upper & (q[:, 2] > -1.0), 0.55, 1.0)
+    d = _unit(_unit(comb - (comb * n).sum(1, keepdims=True) * n) + np.where(upper, 0.22, 0.5)[:, None] * n + 0.5 * (r[:, :3] - 0.5))
+    k = np.linspace(0, 1, 4, dtype=np.float32)[None, :, None]
+    p = q[:, None] + d[:, None] * (length[:, None, None] * k)
+    p = p - np.array([0, 0, 0.05], np.float32) * k**2
+    return _finish(p, roots, head, 0.017, colour, 0.55 + 0.45 * r[:, 2], spread=0.35)

@@ -1,0 +1,300 @@
+"""`render(scene, size)`: the picture of a scene, by OpenGL in software or hardware.
+
+The picture is framed like FFHQ's aligned crops: the camera computes the crop that the alignment would cut from the projected
+eyes and mouth, and renders exactly that.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from scipy.special import ndtr
+
+from . import hair, outfit, shaders
+from .head import Head, shape, template
+from .scene import Scene
+
+_DISTANCE = 0.85  # metres from the camera to the face
+_STEPS_SAMPLES = 4  # samples a pixel when the picture is not rendered at twice its size
+
+_SKIN = np.array([[246, 216, 200], [232, 188, 160], [204, 150, 114], [142, 92, 64], [72, 44, 32]]) / 255.0
+_IRIS = {"brown": (0.13, 0.052, 0.02), "blue": (0.13, 0.29, 0.52), "green": (0.13, 0.27, 0.09)}
+
+
+def render(scene: Scene, size: int) -> np.ndarray:
+    """The picture of a scene: uint8 [size, size, 3].
+
+    Raises RuntimeError with what to install when OpenGL (EGL) or the head data are missing.
+    """
+    head = shape(scene)
+    factor = 2 if size <= 256 else 1
+    painter = _painter(size * factor)
+    pixels = painter.paint(scene, head)
+    if factor == 1:
+        return pixels
+    sums = pixels.reshape(size, factor, size, factor, 3).astype(np.uint16).sum((1, 3))
+    return ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+
+
+@cache
+def _painter(size: int) -> _Painter:
+    return _Painter(_context(), size)
+
+
+@cache
+def _context():
+    try:
+        import moderngl
+
+        return moderngl.create_context(standalone=True, backend="egl")
+    except Exception as e:
+        raise RuntimeError(
+            "rendering portraits needs OpenGL through EGL: pip install -r requirements-train.txt, and on Debian "
+            f"or Ubuntu apt-get install libegl1 libgl1-mesa-dri ({e})"
+        ) from e
+
+
+def camera(scene: Scene, head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """Model-view-projection matrix [4, 4] and the camera's position [3]: FFHQ's crop of this head.
+
+    FFHQ's quad (alignment.py of the data set) as a 2-D similarity on the projected picture is linear in homogeneous
+    coordinates, so it is multiplied into the projection.
+    """
+    yaw = 0.5 * np.clip(_normal(scene.values["yaw"]) / 1.5, -1.35, 1.35)
+    pitch = 0.11 * np.clip(_normal(scene.values["pitch"]), -2, 2)
+    target = np.r_[head.eye_centres, head.mouth].mean(0) + [0, 0.02, 0]
+    back = np.array([np.sin(yaw) * np.cos(pitch), -np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
+    eye = target + _DISTANCE * back
+    right = np.cross(-back, [0, 0, 1])
+    right /= np.linalg.norm(right)
+    up = np.cross(right, -back)
+    view = np.eye(4)
+    view[:3, :3] = np.stack([right, up, back])
+    view[:3, 3] = -view[:3, :3] @ eye
+    near, far = 0.3, 2.5
+    project = np.zeros((4, 4))
+    project[0, 0] = project[1, 1] = 1.0
+    project[2, 2], project[2, 3], project[3, 2] = (far + near) / (near - far), 2 * far * near / (near - far), -1.0
+
+    points = np.c_[np.r_[head.eye_centres, head.mouth], np.ones(4)] @ (project @ view).T
+    xy = points[:, :2] / points[:, 3:]
+    eyes, mouth = xy[:2].mean(0), xy[2:].mean(0)
+    between, down = xy[1] - xy[0], mouth - eyes
+    x = between + np.array([-down[1], down[0]])  # minus `down` turned by 90 degrees, with y up
+    x *= max(2.0 * np.hypot(*between), 1.8 * np.hypot(*down)) / np.hypot(*x)
+    centre = eyes + 0.1 * down
+    crop = np.eye(4)
+    turn = np.array([x, [-x[1], x[0]]]) / (x @ x)
+    crop[:2, :2] = turn
+    crop[:2, 3] = -turn @ centre
+    # The offset multiplies w, which is the fourth row.
+    return (crop @ project @ view).astype(np.float32), eye.astype(np.float32)
+
+
+def _normal(u: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(np.clip(u, 1e-4, 1 - 1e-4)))
+
+
+def skin_colour(melanin: float) -> np.ndarray:
+    """Linear RGB of the skin, from very pale (0) to very dark (1)."""
+    at = np.linspace(0, 1, len(_SKIN))
+    return np.array([np.interp(melanin, at, _SKIN[:, i] ** 2.2) for i in range(3)])
+
+
+def _lights(scene: Scene, right: np.ndarray, up: np.ndarray, back: np.ndarray) -> dict[str, np.ndarray]:
+    a, e, ratio, warmth = np.tanh(scene.values["light"] / 1.6)
+    azimuth, elevation = 0.95 * a, 0.5 + 0.35 * e
+    key = right * np.sin(azimuth) * np.cos(elevation) + up * np.sin(elevation) + back * np.cos(azimuth) * np.cos(elevation)
+    fill = -0.8 * np.sign(a + 1e-9) * min(1.0, abs(a) * 3) * right + 0.15 * up + 0.75 * back
+    tint = np.array([1 + 0.10 * warmth, 1.0, 1 - 0.16 * warmth])
+    return {
+        "key_direction": key,
+        "key_colour": (0.92 + 0.12 * ratio) * tint,
+        "fill_direction": fill / np.linalg.norm(fill),
+        "fill_colour": (0.20 - 0.10 * ratio) * (2 - tint),
+        "sky": (0.36 - 0.08 * ratio) * np.array([0.95, 1.0, 1.06]),
+        "ground": (0.20 - 0.05 * ratio) * np.array([1.05, 1.0, 0.93]),
+    }
+
+
+def _paint_uniforms(scene: Scene) -> dict[str, object]:
+    """What the head's shader paints."""
+    melanin, years = scene.melanin, scene.age
+    skin = skin_colour(melanin)
+    woman, makeup = scene.is_woman, bool(scene.label("heavy makeup"))
+    hair_colour = np.array(hair.COLOURS[scene.label("hair_colour")])
+    level = scene.values["brows"]
+    thickness = float(np.interp(level, (0, 0.18, 0.5, 0.78, 1), (0.030, 0.040, 0.062, 0.085, 0.12)))
+    natural = skin * np.array([0.80, 0.52, 0.50]) * (1.0 if woman else 0.95)
+    bold = np.array([0.50, 0.016, 0.035]) if scene.values["lips"] < 0.6 else np.array([0.42, 0.012, 0.09])
+    lipstick = 1.0 if scene.label("lipstick") else 0.0
+    lips = bold * (1 - 0.35 * melanin) if lipstick else natural * (0.9 if makeup else 1.0)
+    kind = scene.label("facial_hair")
+    return {
+        "skin": skin,
+        "melanin": melanin,
+        "age": float(np.clip((years - 32) / 50, 0, 1)),
+        "bags": float(np.clip((years - 25) / 55, 0.05, 1)) * 0.8,
+        "blush": 1.0 if scene.label("rosy cheeks") else 0.0,
+        "freckles": 1.0 if scene.label("freckles") else 0.0,
+        "makeup": 1.0 if makeup else 0.0,
+        "lipstick": lipstick,
+        "lip_colour": lips,
+        "hair_colour": hair_colour,
+        "brow_colour": 0.5 * hair_colour * 0.8 + 0.004 if hair_colour.max() < 0.5 else 0.45 * hair_colour,
+        "shadow_colour": np.array([0.10, 0.055, 0.10]) * (1 - 0.6 * melanin) + 0.01,
+        "stubble": 0.85 if kind == "stubble" else 0.0,
+        "bald": 1.0 if scene.label("hair_style") == "bald" else 0.0,
+        "man": 0.0 if woman else 1.0,
+        "angry": 1.0 if scene.label("expression") == "angry" else 0.0,
+        "brow": (thickness * (0.85 if woman else 1.1), 1.0 if scene.label("arched eyebrows") else 0.0, 0.95,
+                 0.9 if kind in ("beard", "goatee", "moustache") else 0.0),
+    }  # fmt: skip
+
+
+def _backdrop(scene: Scene) -> dict[str, object]:
+    hue, saturation, angle = (float(ndtr(x)) for x in scene.values["backdrop_colour"])
+    level = float(np.interp(scene.values["backdrop"], (0, 0.25, 0.75, 1), (0.07, 0.26, 0.62, 0.93)))
+    turn = 2 * np.pi * angle
+    high = np.array(outfit.hsv(hue, 0.55 * saturation * (1 - 0.5 * level), min(1.0, level * 1.12)))
+    low = np.array(outfit.hsv(hue + 0.04, 0.6 * saturation * (1 - 0.5 * level), level * 0.8))
+    return {"low": low, "high": high, "direction": (np.cos(turn), np.sin(turn))}
+
+
+class _Painter:
+    """Programs and buffers of one picture size."""
+
+    def __init__(self, context, size: int):
+        import moderngl
+
+        self.gl, self.size, self.context = moderngl, size, context
+        samples = 0 if size <= 512 else _STEPS_SAMPLES
+        self.target = context.simple_framebuffer((size, size), 3)
+        self.canvas = self.target if not samples else context.framebuffer(
+            [context.renderbuffer((size, size), 3, samples=samples)], context.depth_renderbuffer((size, size), samples=samples)
+        )  # fmt: skip
+        t = template()
+        program = context.program
+        self.head = program(vertex_shader=shaders.HEAD_VERTEX, fragment_shader=shaders.HEAD_FRAGMENT)
+        self.eyes = program(vertex_shader=shaders.HEAD_VERTEX, fragment_shader=shaders.EYE_FRAGMENT)
+        self.part = program(vertex_shader=shaders.PART_VERTEX, fragment_shader=shaders.PART_FRAGMENT)
+        self.hair = program(vertex_shader=shaders.HAIR_VERTEX, fragment_shader=shaders.HAIR_FRAGMENT)
+        self.backdrop = program(vertex_shader=shaders.BACKDROP_VERTEX, fragment_shader=shaders.BACKDROP_FRAGMENT)
+        fixed = np.c_[t.q, t.occlusion, t.lips, t.cavity, t.lid].astype("f4")
+        self.fixed = context.buffer(fixed.tobytes())
+        self.moving = context.buffer(reserve=len(t.q) * 8 * 4)
+        layout = [(self.fixed, "3f 4f", "q", "mask"), (self.moving, "3f 3f 2f", "position", "normal", "hairline")]
+        self.skin_faces = context.vertex_array(self.head, layout, context.buffer(t.skin_faces.astype("i4").tobytes()), skip_errors=True)
+        self.eye_faces = context.vertex_array(self.eyes, layout, context.buffer(t.eye_faces.astype("i4").tobytes()), skip_errors=True)
+        self.screen = context.vertex_array(self.backdrop, [])
+
+    def paint(self, scene: Scene, head: Head) -> np.ndarray:
+        gl, context = self.gl, self.context
+        mvp, eye = camera(scene, head)
+        back = (eye - head.eye_centres.mean(0)).astype(float)
+        back /= np.linalg.norm(back)
+        right = np.cross([0, 0, 1.0], back)
+        right /= np.linalg.norm(right)
+        common = {"mvp": mvp, "camera": eye, **_lights(scene, right, np.cross(back, right), back)}
+
+        self.canvas.use()
+        context.enable(gl.DEPTH_TEST)
+        context.disable(gl.CULL_FACE)
+        self.canvas.clear(0, 0, 0, 1)
+        _set(self.backdrop, _backdrop(scene))
+        self.screen.render(gl.TRIANGLES, 3)
+
+        t = template()
+        receding = 1.0 if scene.label("receding hairline") else 0.0
+        kind = scene.label("facial_hair")
+        field = hair.scalp(t.q, receding, scene.is_woman)
+        beard = hair.facial(t.q, "beard" if kind in ("none", "stubble") else kind)
+        moving = np.c_[head.vertices, head.normals, field, beard].astype("f4")
+        self.moving.write(moving.tobytes())
+        _set(self.head, common | _paint_uniforms(scene))
+        self.skin_faces.render()
+        _set(self.eyes, common | {
+            "eye_centres": _eyeballs(head), "iris": _IRIS[scene.label("eye_colour")], "iris_radius": 0.098 * t.eye_distance,
+        })  # fmt: skip
+        self.eye_faces.render()
+
+        skin = skin_colour(scene.melanin) * 0.8
+        worn = outfit.parts(scene, head)
+        self._parts([p for p in worn if p.alpha == 1.0], common, skin)
+        for strands in hair.groom(scene, head):
+            self._strands(strands, common, head)
+        clear = [p for p in worn if p.alpha < 1.0]
+        if clear:
+            context.enable(gl.BLEND)
+            self._parts(clear, common, skin)
+            context.disable(gl.BLEND)
+        if self.canvas is not self.target:
+            context.copy_framebuffer(self.target, self.canvas)
+        raw = self.target.read(components=3, alignment=1)
+        return np.frombuffer(raw, np.uint8).reshape(self.size, self.size, 3)[::-1]
+
+    def _parts(self, parts: list[outfit.Part], common, skin) -> None:
+        rows, triangles, start = [], [], 0
+        for p in parts:
+            colour = skin if p.colour[0] < 0 else p.colour
+            looks = np.tile(np.r_[colour, p.alpha, p.gloss], (len(p.vertices), 1))
+            rows.append(np.c_[p.vertices, p.normals, looks])
+            triangles.append(p.triangles + start)
+            start += len(p.vertices)
+        _set(self.part, common)
+        vertices = self.context.buffer(np.concatenate(rows).astype("f4").tobytes())
+        indices = self.context.buffer(np.concatenate(triangles).astype("i4").tobytes())
+        array = self.context.vertex_array(self.part, [(vertices, "3f 3f 4f 1f", "position", "normal", "tint", "shine")], indices)
+        array.render()
+        for x in (array, vertices, indices):
+            x.release()
+
+    def _strands(self, s: hair.Strands, common, head: Head) -> None:
+        n, steps = s.points.shape[:2]
+        texels = np.ones((n, steps, 4), np.float32)
+        texels[..., :3] = s.points
+        looks = np.zeros((n, 2, 4), np.float32)
+        looks[:, 0, 0], looks[:, 0, 1], looks[:, 1, :3] = s.width, s.shade, s.colour
+        points = self.context.texture((steps, n), 4, texels.tobytes(), dtype="f4")
+        look = self.context.texture((2, n), 4, looks.tobytes(), dtype="f4")
+        for i, x in enumerate((points, look)):
+            x.filter = (self.gl.NEAREST, self.gl.NEAREST)
+            x.use(i)
+        middle = hair.to_head(hair.CENTRE, head)
+        _set(self.hair, common | {"steps": steps, "points": 0, "looks": 1, "middle": middle})
+        indices = self.context.buffer(_ribbons(n, steps))
+        array = self.context.vertex_array(self.hair, [], indices)
+        array.render(self.gl.TRIANGLES, n * (steps - 1) * 6)
+        for x in (array, indices, points, look):
+            x.release()
+
+
+@cache
+def _ribbons(strands: int, steps: int) -> bytes:
+    """Triangle indices of ribbons with 2 vertices a step."""
+    quad = np.array([0, 1, 2, 1, 3, 2])
+    one = (2 * np.arange(steps - 1)[:, None] + quad).ravel()
+    return (2 * steps * np.arange(strands)[:, None] + one).astype("i4").tobytes()
+
+
+def _eyeballs(head: Head) -> np.ndarray:
+    """Centres [2, 3] of the eyeballs, behind the middle of their fronts."""
+    return head.eye_centres + np.array([0, 0.13, 0]) * template().eye_distance
+
+
+def _set(program, values: dict[str, object]) -> None:
+    for name, value in values.items():
+        if name in program:
+            member = program[name]
+            array = np.asarray(value, np.float32)
+            if name == "mvp":
+                member.write(array.T.tobytes())
+            elif isinstance(value, int):
+                member.value = value
+            elif array.ndim == 0:
+                member.value = float(array)
+            else:
+                member.write(array.tobytes())
