@@ -10,18 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# StyleGAN's activation: leaky ReLU with this slope, times this gain.
 SLOPE = 0.2
 GAIN = math.sqrt(2)
 
 
-def leaky_relu(x: Tensor, bias: Tensor | None = None) -> Tensor:
-    """StyleGAN's activation: leaky ReLU with slope 0.2 of x + bias, times sqrt(2).
+def channels_last(x: Tensor) -> Tensor:
+    """Images or feature maps in the memory layout that CPU convolutions are fastest in.
 
-    `bias` has one entry a channel (dimension 1 of x).
+    It spreads from a network's input through all of its layers; values are the same.
     """
-    if bias is not None:
-        x = x + bias.view(1, -1, *[1] * (x.ndim - 2)).to(x.dtype)
-    return F.leaky_relu(x, SLOPE) * GAIN
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -64,22 +63,44 @@ class EqualLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_dim] -> [B, out_dim]."""
         x = F.linear(x, self.weight * self.scale, self.bias * self.lr_mul)
-        return leaky_relu(x) if self.activate else x
+        return F.leaky_relu(x, SLOPE) * GAIN if self.activate else x
 
 
 class EqualConv2d(nn.Module):
-    """Convolution with equalised learning rate, padded so that stride 1 keeps the size."""
+    """Convolution with equalised learning rate, padded so that stride 1 keeps the size.
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, bias: bool = True):
+    Args:
+        activate: apply StyleGAN's leaky ReLU.
+        gain: factor of the result.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        bias: bool = True,
+        activate: bool = False,
+        gain: float = 1.0,
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        self.scale = 1 / math.sqrt(in_channels * kernel**2)
+        self.stride = stride
+        self.padding = kernel // 2 if padding is None else padding
+        self.activate = activate
+        # Gains commute with the leaky ReLU: on the weights they cost nothing.
+        self.gain = gain * GAIN if activate else gain
+        self.scale = self.gain / math.sqrt(in_channels * kernel**2)
 
-    def forward(self, x: Tensor, *, stride: int = 1, padding: int | None = None) -> Tensor:
-        if padding is None:
-            padding = self.weight.shape[-1] // 2
-        return F.conv2d(x, self.weight * self.scale, self.bias, stride=stride, padding=padding)
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, in_channels, H, W] -> [B, out_channels, H', W']."""
+        bias = None if self.bias is None else self.bias * self.gain
+        x = F.conv2d(x, self.weight * self.scale, bias, self.stride, self.padding)
+        return F.leaky_relu(x, SLOPE) if self.activate else x
 
 
 def blur_kernel(gain: float = 1.0) -> Tensor:
@@ -88,21 +109,11 @@ def blur_kernel(gain: float = 1.0) -> Tensor:
     return torch.outer(taps, taps) * (gain / 64)
 
 
-def blur(x: Tensor, kernel: Tensor, padding: tuple[int, int], *, stride: int = 1) -> Tensor:
-    """Filters every channel with `kernel`.
-
-    Args:
-        x: [B, C, H, W].
-        kernel: [k, k], symmetric.
-        padding: zeros before and after, the same for rows and columns.
-        stride: keep every stride-th row and column of the result.
-    """
-    before, after = padding
+def blur(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
+    """Filters every channel of x [B, C, H, W] with the symmetric `kernel`, zeros around x."""
     channels = x.shape[1]
-    if before != after:
-        x, before = F.pad(x, (before, after, before, after)), 0
     weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
-    return F.conv2d(x, weight, stride=stride, padding=before, groups=channels)
+    return F.conv2d(x, weight, padding=padding, groups=channels)
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from clipinverter.models.ops import (
     RMSNorm,
     blur,
     blur_kernel,
-    leaky_relu,
+    channels_last,
     upsample,
 )
 
@@ -32,34 +32,33 @@ Noise = Literal["stored", "random", "none"]
 
 
 class ModulatedConv(nn.Module):
-    """Convolution without demodulation; `modulation` maps a row of W+ to the style."""
+    """Modulated convolution without demodulation; `modulation` maps a row of W+ to the style.
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, style_dim: int) -> None:
+    Args:
+        up: double the size: transposed convolution, then blur.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, style_dim: int, *, up: bool = False
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, kernel, kernel))
         self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
         self.scale = 1 / math.sqrt(in_channels * kernel**2)
+        if up:
+            self.blur = Kernel()
+        self.up = up
 
     def scaled_weight(self) -> Tensor:
+        """[out_channels, in_channels, kernel, kernel]."""
         return self.weight[0] * self.scale
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         x = x * style[:, :, None, None].to(x.dtype)
         weight = self.scaled_weight()
-        return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-
-
-class UpsamplingModulatedConv(ModulatedConv):
-    """As `ModulatedConv`, doubling the size: transposed convolution, then blur."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, style_dim: int) -> None:
-        super().__init__(in_channels, out_channels, kernel, style_dim)
-        self.blur = Kernel()
-
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        x = x * style[:, :, None, None].to(x.dtype)
-        x = F.conv_transpose2d(x, self.scaled_weight().transpose(0, 1), stride=2)
-        return blur(x, self.blur.kernel, (1, 1))
+        if not self.up:
+            return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+        return blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), self.blur.kernel, 1)
 
 
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
@@ -90,20 +89,19 @@ class StyledConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, style_dim: int, *, up: bool) -> None:
         super().__init__()
-        layer = UpsamplingModulatedConv if up else ModulatedConv
-        self.conv = layer(in_channels, out_channels, 3, style_dim)
+        self.conv = ModulatedConv(in_channels, out_channels, 3, style_dim, up=up)
         self.noise = NoiseStrength()
         self.activate = ActivationBias(out_channels)
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """x [B, C, H, W], style [B, C], noise [1 or B, 1, H', W'] -> [B, C', H', W']."""
         x = self.conv(x, style)
-        factor = demodulation(self.conv.scaled_weight(), style)[:, :, None, None]
-        shift = self.activate.bias[None, :, None, None]
+        # The gain commutes with the leaky ReLU; on the small factors it costs nothing.
+        factor = demodulation(self.conv.scaled_weight(), style) * GAIN
+        shift = (self.activate.bias * GAIN)[None, :, None, None].to(x.dtype)
         if noise is not None:
-            shift = shift + noise * self.noise.weight
-        # The gain commutes with the leaky ReLU; moving it to the small tensors saves a pass.
-        x = torch.addcmul((shift * GAIN).to(x.dtype), x, (factor * GAIN).to(x.dtype))
+            shift = shift + (noise * (self.noise.weight * GAIN)).to(x.dtype)
+        x = torch.addcmul(shift, x, factor[:, :, None, None].to(x.dtype))
         return F.leaky_relu(x, SLOPE)
 
 
@@ -118,7 +116,10 @@ class ToRGB(nn.Module):
             self.upsample = Kernel()
 
     def forward(self, x: Tensor, style: Tensor, image: Tensor | None = None) -> Tensor:
-        rgb = self.conv(x, style).float() + self.bias
+        # A 1x1 convolution to so few channels is faster as one small matrix an image.
+        weight = self.conv.scaled_weight().squeeze((2, 3)) * style[:, None, :]
+        rgb = torch.bmm(weight.to(x.dtype), x.flatten(2)).unflatten(2, x.shape[2:])
+        rgb = rgb.float() + self.bias
         return rgb if image is None else rgb + upsample(image, self.upsample.kernel)
 
 
@@ -216,7 +217,7 @@ class Generator(nn.Module):
         remaining = iter(styles)
         style = next(remaining)
         batch = style.shape[0]
-        x = self.input.input.expand(batch, -1, -1, -1)
+        x = channels_last(self.input.input.expand(batch, -1, -1, -1))
         x = self.conv1(x, style, self._noise(0, batch, noise))
         image = self.to_rgb1(x, next(remaining))
         for k, to_rgb in enumerate(self.to_rgbs):
@@ -241,21 +242,21 @@ class Generator(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Residual block that halves the size."""
+    """Residual block that halves the size. Both branches are blurred before they are sampled."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv1 = EqualConv2d(in_channels, in_channels, 3)
-        self.conv2 = EqualConv2d(in_channels, out_channels, 3)
-        self.skip = EqualConv2d(in_channels, out_channels, 1, bias=False)
+        half = 1 / math.sqrt(2)  # keeps the variance of the sum
+        self.conv1 = EqualConv2d(in_channels, in_channels, 3, activate=True)
+        self.conv2 = EqualConv2d(
+            in_channels, out_channels, 3, stride=2, padding=0, activate=True, gain=half
+        )
+        self.skip = EqualConv2d(in_channels, out_channels, 1, stride=2, bias=False, gain=half)
         self.register_buffer("kernel", blur_kernel())
 
     def forward(self, x: Tensor) -> Tensor:
-        # Blurring only the pixels that the stride keeps is a quarter of the work.
-        skip = self.skip(blur(x, self.kernel, (1, 1), stride=2))
-        x = leaky_relu(self.conv1(x))
-        x = leaky_relu(self.conv2(blur(x, self.kernel, (2, 2)), stride=2, padding=0))
-        return (x + skip) / math.sqrt(2)
+        skip = self.skip(blur(x, self.kernel, 1))
+        return self.conv2(blur(self.conv1(x), self.kernel, 2)) + skip
 
 
 class Discriminator(nn.Module):
@@ -279,13 +280,13 @@ class Discriminator(nn.Module):
             return min(channel_max, channel_base // resolution)
 
         resolutions = [2**k for k in range(size.bit_length() - 1, 2, -1)]
-        self.from_rgb = EqualConv2d(3, channels(size), 1)
+        self.from_rgb = EqualConv2d(3, channels(size), 1, activate=True)
         # Named by resolution, so that a smaller discriminator's blocks fit into a larger one.
         self.blocks = nn.ModuleDict(
             {str(r): DiscriminatorBlock(channels(r), channels(r // 2)) for r in resolutions}
         )
         width = channels(4)
-        self.final_conv = EqualConv2d(width + 1, width, 3)
+        self.final_conv = EqualConv2d(width + 1, width, 3, activate=True)
         self.final_linear = EqualLinear(width * 16, width, activate=True)
         self.score = EqualLinear(width, 1)
         self.condition = EqualLinear(cond_dim, width) if cond_dim else None
@@ -294,11 +295,11 @@ class Discriminator(nn.Module):
         """Images [B, 3, size, size] and condition [B, cond_dim] -> scores [B], high for real."""
         if (cond is None) != (self.condition is None):
             raise ValueError("a condition is needed if and only if the discriminator has cond_dim")
-        x = leaky_relu(self.from_rgb(images))
+        x = self.from_rgb(channels_last(images))
         for block in self.blocks.values():
             x = block(x)
         x = torch.cat([x, batch_deviation(x)], dim=1)
-        x = leaky_relu(self.final_conv(x))
+        x = self.final_conv(x)
         features = self.final_linear(x.flatten(1)).float()
         score = self.score(features).squeeze(1)
         if cond is not None:
