@@ -1,0 +1,158 @@
+"""Faces and their 68 landmarks, offline.
+
+The networks come with the packages `dlib-bin` and `face-recognition-models`. Three detectors are
+tried in turn until one finds a face: dlib's HOG detector, which is fast; dlib's CNN, which takes
+seconds but also finds turned and half-covered faces; and RetinaFace of `facexlib`, where somebody
+has put its weights (`detection_Resnet50_Final.pth`) into that package's folder `weights`. Nothing
+is ever downloaded from here.
+"""
+
+import importlib.util
+import logging
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+log = logging.getLogger(__name__)
+
+Box = tuple[float, float, float, float]
+
+# dlib is not documented to be thread-safe, and a detection uses a whole core anyway.
+_lock = threading.Lock()
+
+
+class Face(NamedTuple):
+    """Pixels of the picture: box (left, top, right, bottom), landmarks [68, 2] as (x, y)."""
+
+    box: Box
+    landmarks: np.ndarray
+    score: float
+
+
+def detect_faces(image: Image.Image) -> list[Face]:
+    """All faces in an RGB picture, the largest first; an empty list when there is none.
+
+    Landmarks follow the usual order of 68 points (iBUG 300-W).
+    """
+    with _lock:
+        found = _hog(image, 1024) or _hog(image, 2048) or _cnn(image, 640) or _retinaface(image)
+        # dlib's landmarks are whole pixels: too coarse on a small picture.
+        work, scale = _resized(image, 512, max(512, *image.size))
+        pixels = np.asarray(work)
+        faces = [Face(box, _landmarks(pixels, box, scale), score) for box, score in found]
+    return sorted(faces, key=lambda face: _area(face.box), reverse=True)
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _resized(image: Image.Image, lowest: int, highest: int) -> tuple[Image.Image, float]:
+    """The picture with its longer side within bounds, and its size relative to the original."""
+    longer = max(image.size)
+    scale = min(max(longer, lowest), highest) / longer
+    if scale == 1:
+        return image, 1.0
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0), scale
+
+
+def _hog(image: Image.Image, side: int) -> list[tuple[Box, float]]:
+    if side > 1024 and max(image.size) <= 1024:
+        return []  # tried already
+    work, scale = _resized(image, 512, side)
+    boxes, scores, _ = _hog_detector().run(np.asarray(work), 0, 0.0)
+    return [(_box(box, scale), score) for box, score in zip(boxes, scores, strict=True)]
+
+
+def _cnn(image: Image.Image, side: int) -> list[tuple[Box, float]]:
+    work, scale = _resized(image, 400, side)
+    found = _cnn_detector()(np.asarray(work), 0)
+    return [(_box(f.rect, scale), f.confidence) for f in found]
+
+
+def _box(rectangle: Any, scale: float) -> Box:
+    corners = (rectangle.left(), rectangle.top(), rectangle.right(), rectangle.bottom())
+    return tuple(corner / scale for corner in corners)
+
+
+def _landmarks(pixels: np.ndarray, box: Box, scale: float) -> np.ndarray:
+    import dlib
+
+    rectangle = dlib.rectangle(*(round(corner * scale) for corner in box))
+    points = _landmark_predictor()(pixels, rectangle).parts()
+    return np.array([(p.x, p.y) for p in points], dtype=np.float64) / scale
+
+
+def _models_file(name: str) -> str:
+    # Located, not imported: importing the package needs pkg_resources, which setuptools dropped.
+    spec = importlib.util.find_spec("face_recognition_models")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("The package face-recognition-models is not installed.")
+    return str(Path(spec.origin).parent / "models" / name)
+
+
+@cache
+def _hog_detector() -> Any:
+    import dlib
+
+    return dlib.get_frontal_face_detector()
+
+
+@cache
+def _cnn_detector() -> Any:
+    import dlib
+
+    return dlib.cnn_face_detection_model_v1(_models_file("mmod_human_face_detector.dat"))
+
+
+@cache
+def _landmark_predictor() -> Any:
+    import dlib
+
+    return dlib.shape_predictor(_models_file("shape_predictor_68_face_landmarks.dat"))
+
+
+def _retinaface(image: Image.Image) -> list[tuple[Box, float]]:
+    network = _retinaface_network()
+    if network is None:
+        return []
+    import torch
+
+    work, scale = _resized(image, 400, 1024)
+    with torch.inference_mode():
+        found = network.detect_faces(work, conf_threshold=0.8)
+    # Its boxes include the forehead. dlib's landmarks expect a square around eyes, nose and mouth.
+    result = []
+    for row in found:
+        half = (row[2] - row[0]) / 2
+        x, y = row[5:].reshape(5, 2).mean(axis=0)
+        box = tuple(float(v) / scale for v in (x - half, y - half, x + half, y + half))
+        result.append((box, float(row[4])))
+    return result
+
+
+@cache
+def _retinaface_network() -> Any:
+    """The network, or None where its weights or a library that it needs are missing."""
+    spec = importlib.util.find_spec("facexlib")
+    if spec is None or spec.origin is None:
+        return None
+    weights = Path(spec.origin).parent / "weights" / "detection_Resnet50_Final.pth"
+    if not weights.is_file():
+        return None
+    import torch
+
+    try:
+        from facexlib.detection.retinaface import RetinaFace
+    except ImportError as error:  # OpenCV needs system libraries that a bare machine lacks
+        log.warning("RetinaFace can't be used: %s", error)
+        return None
+    network = RetinaFace("resnet50", device=torch.device("cpu"))
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    network.load_state_dict({key.removeprefix("module."): v for key, v in state.items()})
+    return network.eval()

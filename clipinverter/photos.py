@@ -1,0 +1,134 @@
+"""Uploaded pictures, of any format and size, as plain RGB."""
+
+import contextlib
+import io
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
+
+# Formats that cameras, phones and browsers write. Pillow knows more, some of which start programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+MAX_DECODED = 80_000_000  # pixels; what one visitor may make the server hold
+MAX_KEPT = 40_000_000
+
+
+class PhotoError(ValueError):
+    """A picture can't be used; the message is a sentence for the person who chose it."""
+
+
+def load_photo(source: str | os.PathLike[str] | bytes | Image.Image) -> Image.Image:
+    """A picture as seen: upright, sRGB, transparency on white, the first frame of an animation.
+
+    Args:
+        source: a path, the bytes of a file, or a Pillow image of any mode.
+
+    Returns:
+        A new RGB image of at most `MAX_KEPT` pixels, without metadata.
+
+    Raises:
+        PhotoError: no such file, not a picture, damaged, or too large.
+    """
+    if isinstance(source, Image.Image):
+        return _decode(source)
+    with _open(source) as image:
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which spares memory.
+            factor = math.ceil(math.sqrt(image.width * image.height / MAX_KEPT))
+            image.draft(None, (image.width // factor, image.height // factor))
+        return _decode(image)
+
+
+def as_crop(photo: Image.Image, max_size: int = 1024) -> Image.Image:
+    """The centre square of an RGB picture, for faces that are cut out already.
+
+    Square pictures up to `max_size` are returned unchanged; larger ones are reduced to it.
+    """
+    if photo.width == photo.height <= max_size:
+        return photo
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    square = photo.crop((left, top, left + side, top + side))
+    size = min(side, max_size)
+    return square if size == side else square.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _open(source: str | os.PathLike[str] | bytes) -> Image.Image:
+    file = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
+    if isinstance(file, Path) and not file.is_file():
+        raise PhotoError(f"There is no picture at {file}.")
+    try:
+        return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise PhotoError(
+            "This file is not a picture of a known format. JPEG, PNG, WebP, AVIF, GIF, BMP and "
+            "TIFF work; save photos of other formats, such as HEIC, as JPEG first."
+        ) from None
+    except Image.DecompressionBombError:
+        raise PhotoError("This picture has far too many pixels. Please shrink it first.") from None
+    except Exception as error:
+        raise _damaged() from error
+
+
+def _decode(image: Image.Image) -> Image.Image:
+    if image.width * image.height > MAX_DECODED:
+        raise PhotoError(
+            f"This picture is too large, {image.width} × {image.height} pixels. "
+            f"Please shrink it to at most {MAX_DECODED // 1_000_000} megapixels first."
+        )
+    try:
+        image.load()
+        rgb = _to_rgb(image)
+        # Broken camera metadata can fail in many ways; the picture is still good.
+        with contextlib.suppress(Exception):
+            rgb.info["exif"] = image.getexif().tobytes()
+            rgb = ImageOps.exif_transpose(rgb)
+    # Decoders raise nearly anything on damaged data.
+    except Exception as error:
+        raise _damaged() from error
+    rgb.info = {}  # where a photo was taken is nobody's business
+    if rgb.width * rgb.height > MAX_KEPT:
+        scale = math.sqrt(MAX_KEPT / (rgb.width * rgb.height))
+        size = tuple(max(1, int(side * scale)) for side in rgb.size)
+        rgb = rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return rgb
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return _from_deep_grey(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return _to_srgb(image).convert("RGB")
+
+
+def _from_deep_grey(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits; floats and 32-bit integers may use any of three usual ranges."""
+    values = np.asarray(image).astype(np.float32)
+    peak = values.max()
+    is_16_bit = image.mode.startswith("I;16") or peak > 255
+    white = 65535 if is_16_bit else 255 if peak > 1 or image.mode == "I" else 1
+    levels = np.rint(np.clip(values / white, 0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(levels).convert("RGB")
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Phones store wide-gamut colours, which look faded when read as sRGB."""
+    data = image.info.get("icc_profile")
+    if not data or image.mode not in ("L", "RGB", "CMYK"):
+        return image
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        if "sRGB" in ImageCms.getProfileDescription(profile):
+            return image
+        target = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, profile, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image  # a broken profile does not make the photo unusable
+
+
+def _damaged() -> PhotoError:
+    return PhotoError("This picture is damaged or incomplete. Please save or download it again.")
