@@ -218,9 +218,11 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
         comb, length, lift, gravity = target - q, np.linalg.norm(target - q, axis=1) * 1.08, 0.12, 0.0
         layer = (0.02 + 0.05 * r[:, 0] * volume).astype(np.float32)
     elif style in ("long", "bob"):
-        comb = np.stack([side * 0.9, 0.35 + 0.25 * front, 0.12 - 0 * side], 1)
+        high = np.clip((q[:, 2] - 0.4) / 0.9, 0, 1)
+        comb = np.stack([side * (0.25 + 0.65 * high), 0.3 + 0.25 * front, 0.1 - 1.1 * (1 - high)], 1)
         length = np.full(len(q), 3.4 if style == "bob" else 4.6) * (0.94 + 0.12 * r[:, 1])
-        lift, cut = 0.25 + 0.2 * (texture == "curly"), -9.0 if style == "long" else -1.55 + 0.25 * detail[3]
+        steps, gravity = 14, 0.9
+        lift, cut = 0.18 + 0.2 * (texture == "curly"), -9.0 if style == "long" else -1.55 + 0.25 * detail[3]
         layer *= 1.5
     else:
         steps = 7
@@ -261,13 +263,16 @@ def _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target=None
         else:
             d = _unit(d - np.array([0, 0, gravity * min(1.0, (k + 1) / 3)], np.float32))
         new = p + d * step
+        # Hanging hair gathers towards the neck.
+        low = np.clip(-0.6 - new[:, 2], 0, 1)
+        new[:, 0] -= 0.10 * low * np.sign(new[:, 0]) * np.maximum(np.abs(new[:, 0]) - 1.25 - 2.5 * layer, 0)
         # Behind a curtain in front of the ears: hair frames the face.
         limit = np.interp(new[:, 2], (-3.0, -1.0, 0.3, 0.85, 1.1), (0.25, 0.45, 0.62, 0.35, -1.5)).astype(np.float32)
         new[:, 1] = np.maximum(new[:, 1], limit + 0.15 * (r[:, 2] - 0.5))
         new = _push_out(new, layer * min(1.0, (k + 1) / 3))
         stop = new[:, 2:3] < cut + 0.16 * (r[:, 4:5] - 0.5)
         new = np.where(stop, p + (new - p) * 0.05, new)
-        d = _unit(0.35 * d + 0.65 * _unit(new - p))
+        d = _unit(0.2 * d + 0.8 * _unit(new - p))
         points.append(new)
         p = new
     return np.stack(points, 1)

@@ -20,7 +20,7 @@ import numpy as np
 
 from .scene import Scene
 
-BAKE_VERSION = 4  # part of the cache file's name: raise it whenever `_bake` changes
+BAKE_VERSION = 5  # part of the cache file's name: raise it whenever `_bake` changes
 
 # 32 shape latents -> symmetric local changes with their amplitudes.
 SHAPE = {
@@ -42,7 +42,9 @@ NOSE = {"nose-scale-horiz-incr": 0.75, "nose-scale-vert-incr": 0.4, "nose-scale-
         "nose-volume-incr": 0.5, "nose-nostrils-width-incr": 0.45}  # fmt: skip
 LIPS = {"mouth-upperlip-height-incr": 0.6, "mouth-lowerlip-height-incr": 0.6, "mouth-upperlip-volume-incr": 0.6,
         "mouth-lowerlip-volume-incr": 0.6, "mouth-scale-vert-incr": 0.3}  # fmt: skip
-MAN = {"chin-bones-incr": 0.25, "chin-width-incr": 0.3, "neck-scale-horiz-incr": 0.35, "eyebrows-trans-forward": 0.2}
+MAN = {"chin-bones-incr": 0.3, "chin-width-incr": 0.35, "neck-scale-horiz-incr": 0.4, "eyebrows-trans-forward": 0.25,
+       "eye-scale-incr": -0.22, "nose-scale-horiz-incr": 0.2, "cheek-bones-incr": -0.1, "mouth-lowerlip-volume-incr": -0.2,
+       "mouth-upperlip-volume-incr": -0.2, "eye-height2-incr": -0.15}  # fmt: skip
 ARCHED = {"eyebrows-angle-up": 0.3}
 
 _EXPRESSIONS = {
@@ -108,12 +110,10 @@ class Head:
 def shape(scene: Scene) -> Head:
     """The head of a scene."""
     t = template()
-    v = scene.values
     neutral, moved = _coefficients(scene)
     meshes = (np.stack([neutral, moved]).astype(np.float32) @ t.basis).reshape(2, -1, 3)
     vertices = meshes[1]
     eyes = np.stack([vertices[i].mean(0) for i in t.eyes])
-    del v
     return Head(vertices, vertex_normals(vertices, t.faces), meshes[0], eyes, vertices[t.corners])
 
 
@@ -130,8 +130,8 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def _coefficients(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Weights of the basis for the neutral head and for the head with its expression."""
     v = scene.values
-    man = 0.75 + 0.5 * (v["gender"] - 0.5) if v["gender"] >= 0.5 else 0.5 * v["gender"]
-    old = np.clip((scene.age - 25.0) / 60.0, 0.0, 1.0) ** 0.9
+    man = 0.85 + 0.3 * (v["gender"] - 0.5) if v["gender"] >= 0.5 else 0.3 * v["gender"]
+    old = 0.9 * np.clip((scene.age - 28.0) / 60.0, 0.0, 1.0) ** 1.1
     gender, age = np.array([1 - man, man]), np.array([1 - old, old])
     race = np.array([scene.ancestry[k] for k in ("african", "asian", "european")])
     meshes = np.einsum("g,a,r->gar", gender, age, race).ravel()
@@ -243,8 +243,7 @@ def _bake() -> dict[str, np.ndarray]:
     outside[np.unique(faces[part("head")])] = True
     near = outside & (np.abs(q[:, 0]) < 0.55) & (q[:, 2] < -0.75) & (q[:, 2] > -1.45)
     lips = np.clip((lips - 0.35) / 0.3, 0, 1) * near
-    rim = np.where(lips > 0.4)[0]
-    corners = rim[[np.argmin(q[rim, 0]), np.argmax(q[rim, 0])]]
+    corners = np.array([np.argmin(np.linalg.norm(q - [s * 0.378, -0.18, -1.155], axis=1)) for s in (-1, 1)])
     return {
         "q": q.astype(np.float32),
         "normals": vertex_normals(q, faces),

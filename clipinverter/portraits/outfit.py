@@ -128,17 +128,17 @@ def teeth(head: Head) -> list[Part]:
     lips = template().lips > 0.5
     q = template().q
     lower = lips & (q[:, 2] < -1.18)
-    drop = float((head.vertices[lower] - head.neutral[lower])[:, 2].mean()) / d
+    jaw = (head.vertices[lower] - head.neutral[lower]).mean(0) / d
     neutral_corners = head.neutral[template().corners].mean(0)
     front = head.neutral[lips][:, 1].min()
     out = []
     x = np.linspace(-1, 1, 25)
     width = np.linalg.norm(head.neutral[template().corners][1] - head.neutral[template().corners][0]) / d
-    for top, bottom, shift in ((0.1, -0.085, 0.0), (-0.06, -0.25, min(drop, 0.0) * 0.8)):
+    for top, bottom, shift in ((0.1, -0.075, np.zeros(3)), (-0.08, -0.2, np.array([0, 0.03 + max(jaw[1], 0), min(jaw[2], 0) * 0.85]))):
         rows = []
         for z in np.linspace(top, bottom, 4):
-            p = np.stack([0.5 * width * 0.98 * x, (0.30 * x**2) * 0.9, np.full_like(x, z + shift)], 1)
-            rows.append(np.array([middle[0], front + 0.17 * d, neutral_corners[2]]) + d * p)
+            p = np.stack([0.5 * width * 0.98 * x, (0.30 * x**2) * 0.9, np.full_like(x, z)], 1) + shift
+            rows.append(np.array([middle[0], front + 0.2 * d, neutral_corners[2]]) + d * p)
         out.append(surface(np.stack(rows), (0.72, 0.66, 0.56), 0.5))
     return out
 
@@ -150,7 +150,7 @@ def glasses(scene: Scene, head: Head) -> list[Part]:
     frame = hsv(0.07, 0.75, 0.05 + 0.42 * max(0.0, tone - 0.55)) if tone < 0.85 else (0.35, 0.33, 0.3)
     if dark:
         frame = (0.012, 0.012, 0.014)
-    thickness = (0.022 + 0.034 * (1 - tone)) * d
+    thickness = (0.014 + 0.020 * (1 - tone)) * d
     centre = head.eye_centres.mean(0)
     bridge_y = head.neutral[(np.abs(template().q[:, 0]) < 0.1) & (np.abs(template().q[:, 2] + 0.1) < 0.25)][:, 1].min()
     plane = min(bridge_y - 0.03 * d, head.eye_centres[:, 1].min() - 0.26 * d)
@@ -180,7 +180,7 @@ def glasses(scene: Scene, head: Head) -> list[Part]:
     out.append(tube(bridge, thickness, frame, 0.7))
     for end, s in zip(ends, (-1, 1), strict=True):
         ear = to_head(np.array([s * 1.22, 1.35, 0.1]), head)
-        temple = end * (1 - t) + ear * t + np.array([s * 0.12 * d, 0, 0]) * np.sin(np.pi * t) ** 0.7
+        temple = end * (1 - t) + ear * t + np.array([s * 0.05 * d, 0, 0]) * np.sin(np.pi * t)
         out.append(tube(temple, thickness * 0.9, frame, 0.5))
     return out
 

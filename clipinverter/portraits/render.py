@@ -112,11 +112,11 @@ def _lights(scene: Scene, right: np.ndarray, up: np.ndarray, back: np.ndarray) -
     tint = np.array([1 + 0.10 * warmth, 1.0, 1 - 0.16 * warmth])
     return {
         "key_direction": key,
-        "key_colour": (0.92 + 0.12 * ratio) * tint,
+        "key_colour": (1.12 + 0.14 * ratio) * tint,
         "fill_direction": fill / np.linalg.norm(fill),
-        "fill_colour": (0.20 - 0.10 * ratio) * (2 - tint),
-        "sky": (0.36 - 0.08 * ratio) * np.array([0.95, 1.0, 1.06]),
-        "ground": (0.20 - 0.05 * ratio) * np.array([1.05, 1.0, 0.93]),
+        "fill_colour": (0.17 - 0.10 * ratio) * (2 - tint),
+        "sky": (0.27 - 0.07 * ratio) * np.array([0.95, 1.0, 1.06]),
+        "ground": (0.13 - 0.04 * ratio) * np.array([1.05, 1.0, 0.93]),
     }
 
 
@@ -136,8 +136,8 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
     return {
         "skin": skin,
         "melanin": melanin,
-        "age": float(np.clip((years - 32) / 50, 0, 1)),
-        "bags": float(np.clip((years - 25) / 55, 0.05, 1)) * 0.8,
+        "age": float(np.clip((years - 35) / 48, 0, 1)) ** 1.2,
+        "bags": float(np.clip((years - 25) / 55, 0.05, 1)) * 0.65,
         "blush": 1.0 if scene.label("rosy cheeks") else 0.0,
         "freckles": 1.0 if scene.label("freckles") else 0.0,
         "makeup": 1.0 if makeup else 0.0,
@@ -183,6 +183,8 @@ class _Painter:
         self.part = program(vertex_shader=shaders.PART_VERTEX, fragment_shader=shaders.PART_FRAGMENT)
         self.hair = program(vertex_shader=shaders.HAIR_VERTEX, fragment_shader=shaders.HAIR_FRAGMENT)
         self.backdrop = program(vertex_shader=shaders.BACKDROP_VERTEX, fragment_shader=shaders.BACKDROP_FRAGMENT)
+        values = np.random.default_rng(0).integers(0, 256, 32**3, np.uint8)
+        self.cloud = context.texture3d((32, 32, 32), 1, values.tobytes())
         fixed = np.c_[t.q, t.occlusion, t.lips, t.cavity, t.lid].astype("f4")
         self.fixed = context.buffer(fixed.tobytes())
         self.moving = context.buffer(reserve=len(t.q) * 8 * 4)
@@ -198,14 +200,18 @@ class _Painter:
         back /= np.linalg.norm(back)
         right = np.cross([0, 0, 1.0], back)
         right /= np.linalg.norm(right)
-        common = {"mvp": mvp, "camera": eye, **_lights(scene, right, np.cross(back, right), back)}
+        common = {"mvp": mvp, "camera": eye, "cloud": 2, **_lights(scene, right, np.cross(back, right), back)}
 
         self.canvas.use()
+        self.cloud.use(2)
         context.enable(gl.DEPTH_TEST)
-        context.disable(gl.CULL_FACE)
         self.canvas.clear(0, 0, 0, 1)
-        _set(self.backdrop, _backdrop(scene))
-        self.screen.render(gl.TRIANGLES, 3)
+        # Front to back, so that hidden pixels are never shaded.
+        for strands in hair.groom(scene, head):
+            self._strands(strands, common, head)
+        skin = skin_colour(scene.melanin) * 0.8
+        worn = outfit.parts(scene, head)
+        self._parts([p for p in worn if p.alpha == 1.0], common, skin)
 
         t = template()
         receding = 1.0 if scene.label("receding hairline") else 0.0
@@ -215,17 +221,16 @@ class _Painter:
         moving = np.c_[head.vertices, head.normals, field, beard].astype("f4")
         self.moving.write(moving.tobytes())
         _set(self.head, common | _paint_uniforms(scene))
+        context.enable(gl.CULL_FACE)
         self.skin_faces.render()
+        context.disable(gl.CULL_FACE)
         _set(self.eyes, common | {
             "eye_centres": _eyeballs(head), "iris": _IRIS[scene.label("eye_colour")], "iris_radius": 0.098 * t.eye_distance,
         })  # fmt: skip
         self.eye_faces.render()
 
-        skin = skin_colour(scene.melanin) * 0.8
-        worn = outfit.parts(scene, head)
-        self._parts([p for p in worn if p.alpha == 1.0], common, skin)
-        for strands in hair.groom(scene, head):
-            self._strands(strands, common, head)
+        _set(self.backdrop, _backdrop(scene))
+        self.screen.render(gl.TRIANGLES, 3)
         clear = [p for p in worn if p.alpha < 1.0]
         if clear:
             context.enable(gl.BLEND)

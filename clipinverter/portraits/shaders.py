@@ -7,12 +7,8 @@ vec3 encode(vec3 c) {
     c = mix(c, 1.0 - exp(-c * 1.35), smoothstep(vec3(0.25), vec3(1.0), c) * 0.75);
     return pow(c, vec3(1.0 / 2.2));
 }
-float hash(vec3 p) { p = fract(p * 0.3183099 + vec3(0.71, 0.113, 0.419)); p *= 17.0; return fract(p.x * p.y * p.z * (p.x + p.y + p.z)); }
-float noise(vec3 x) {
-    vec3 i = floor(x), f = fract(x); f = f * f * (3.0 - 2.0 * f);
-    return mix(mix(mix(hash(i), hash(i + vec3(1,0,0)), f.x), mix(hash(i + vec3(0,1,0)), hash(i + vec3(1,1,0)), f.x), f.y),
-               mix(mix(hash(i + vec3(0,0,1)), hash(i + vec3(1,0,1)), f.x), mix(hash(i + vec3(0,1,1)), hash(i + vec3(1,1,1)), f.x), f.y), f.z);
-}
+uniform sampler3D cloud; /* random values, repeated */
+float noise(vec3 x) { return texture(cloud, x / 32.0).r; }
 vec3 wrapped(float d, vec3 w) { return clamp((d + w) / (1.0 + w), 0.0, 1.0); }
 /* Diffuse light with soft terminators (wrap) and a specular lobe; ao darkens everything but bounces the surface's colour. */
 vec3 lit(vec3 albedo, vec3 n, vec3 p, float ao, float gloss, float shine, vec3 wrap) {
@@ -47,9 +43,9 @@ uniform vec4 brow; /* thickness, arch, density, underpaint of facial hair */
 float line(float d, float w) { return exp(-d * d / (w * w)); }
 void main() {
     vec3 n = normalize(vn), q = vq; float ax = abs(q.x);
-    float ao = vm.x, face = smoothstep(0.9, 0.5, q.y);
+    float ao = pow(vm.x, 1.25), face = smoothstep(0.9, 0.5, q.y);
     float grain = noise(q * 42.0) - 0.5, mottle = noise(q * 7.0) - 0.5;
-    vec3 base = skin * (1.0 + 0.10 * mottle + (0.05 + 0.05 * man + 0.08 * age) * grain);
+    vec3 base = skin * (1.0 + 0.06 * mottle + (0.03 + 0.05 * man + 0.06 * age) * grain);
     float warm = line(length((vec2(ax, q.z) - vec2(0.68, -0.55)) / vec2(1.0, 0.8)), 0.42) * face
                + 0.8 * line(length(vec3(q.x, q.y + 0.5, q.z + 0.62)), 0.3) + 0.7 * smoothstep(1.18, 1.32, ax);
     base *= mix(vec3(1.0), vec3(1.06, 0.84, 0.80), warm * 0.75 * (1.0 - 0.6 * melanin));
@@ -73,7 +69,7 @@ void main() {
     base *= 1.0 - clamp(creases * age * 0.42, 0.0, 0.5) * vec3(0.85, 1.0, 1.05);
     base *= 1.0 - angry * 0.45 * line(ax - 0.1, 0.03) * smoothstep(0.1, 0.2, q.z) * smoothstep(0.5, 0.38, q.z) * face;
     base *= mix(vec3(1.0), vec3(0.78, 0.66, 0.70), bags * face * line(lower - 0.36, 0.14) * smoothstep(0.02, -0.14, q.z));
-    base *= 1.0 - age * 0.35 * smoothstep(0.70, 0.78, noise(q * 9.0 + 11.0)) * vec3(0.5, 0.7, 0.8) * (1.0 - melanin);
+    base *= 1.0 - age * 0.22 * smoothstep(0.70, 0.78, noise(q * 9.0 + 11.0)) * vec3(0.5, 0.7, 0.8) * (1.0 - melanin);
     /* facial hair: shadow under stubble and strands */
     float dots = 0.75 + 0.5 * noise(q * 70.0);
     base = mix(base, hair_colour * 0.8, clamp(vh.y * brow.w * dots, 0.0, 0.95));
@@ -93,10 +89,11 @@ void main() {
     float inside = smoothstep(1.15, 0.35, abs(q.z - centre) / thick + 0.35 * (stroke - 0.5)) * smoothstep(-0.03, 0.1, u) * smoothstep(1.02, 0.86, u) * face;
     base = mix(base, brow_colour * (0.7 + 0.6 * stroke), clamp(inside * brow.z * (0.55 + 0.6 * stroke), 0.0, 0.97));
     /* lips */
-    float lips = smoothstep(0.30, 0.62, vm.y + 0.04 * grain);
+    float s = clamp(ax / 0.385, 0.0, 1.0);
+    float top = -1.145 + 0.205 * (1.0 - pow(s, 1.6)) - 0.022 * line(ax, 0.05), bottom = -1.155 - 0.185 * (1.0 - s * s * s);
+    float lips = smoothstep(-0.014, 0.014, min(top - q.z, q.z - bottom) + 0.008 * grain) * step(q.y, 0.1) * step(ax, 0.385);
     vec3 lip = lip_colour * (1.0 + 0.25 * (noise(vec3(q.x * 45.0, q.z * 8.0, 0.0)) - 0.5) * (1.0 - lipstick));
     base = mix(base, lip, lips * mix(0.85, 0.97, lipstick));
-    float seam = line(q.z + 1.165 + 0.0 * ax, 0.02);
     /* scalp under the hair */
     float scalp = smoothstep(-0.06, 0.10, vh.x + 0.10 * (noise(q * 26.0) - 0.5)) * (1.0 - bald);
     base = mix(base, hair_colour * 0.55, scalp * 0.93);
