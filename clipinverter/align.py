@@ -2,8 +2,8 @@
 
 Karras et al., "A Style-Based Generator Architecture for Generative Adversarial Networks" (CVPR
 2019), appendix A, with the constants of the published data set. Eyes and mouth define a square,
-the "quad": [4, 2] corners (x, y) in pixels; top left, bottom left, bottom right, top right. The photo
-is shrunk, cut and, where the quad leaves it, continued by reflection and blur, then sampled.
+the "quad": [4, 2] corners (x, y) in pixels; top left, bottom left, bottom right, top right. The
+photo is shrunk, cut and, where the quad leaves it, continued by reflection and blur, then sampled.
 """
 
 import math
