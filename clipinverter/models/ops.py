@@ -23,6 +23,11 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """x in float32 when it came in less precision, as under autocast; else unchanged."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def rms_norm(x: Tensor) -> Tensor:
     """Divides by the root mean square over dimension 1 (the channels), eps 1e-8 inside the root."""
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)

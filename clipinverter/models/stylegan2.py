@@ -22,6 +22,7 @@ from clipinverter.models.ops import (
     EqualLinear,
     Kernel,
     RMSNorm,
+    at_least_float32,
     blur,
     blur_kernel,
     channels_last,
@@ -64,8 +65,8 @@ class ModulatedConv(nn.Module):
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     """Equation 3: 1 / norm of each modulated filter, [B, out_channels], always in float32."""
     with torch.autocast(weight.device.type, enabled=False):
-        energy = weight.float().square().sum(dim=(2, 3))
-        return torch.rsqrt(style.float().square() @ energy.t() + 1e-8)
+        energy = at_least_float32(weight).square().sum(dim=(2, 3))
+        return torch.rsqrt(at_least_float32(style).square() @ energy.t() + 1e-8)
 
 
 class NoiseStrength(nn.Module):
@@ -119,7 +120,7 @@ class ToRGB(nn.Module):
         # A 1x1 convolution to so few channels is faster as one small matrix an image.
         weight = self.conv.scaled_weight().squeeze((2, 3)) * style[:, None, :]
         rgb = torch.bmm(weight.to(x.dtype), x.flatten(2)).unflatten(2, x.shape[2:])
-        rgb = rgb.float() + self.bias
+        rgb = at_least_float32(rgb) + self.bias
         return rgb if image is None else rgb + upsample(image, self.upsample.kernel)
 
 
@@ -300,24 +301,27 @@ class Discriminator(nn.Module):
             x = block(x)
         x = torch.cat([x, batch_deviation(x)], dim=1)
         x = self.final_conv(x)
-        features = self.final_linear(x.flatten(1)).float()
-        score = self.score(features).squeeze(1)
-        if cond is not None:
-            projection = (features * self.condition(cond)).sum(dim=1)
-            score = score + projection / math.sqrt(features.shape[1])
+        features = at_least_float32(self.final_linear(x.flatten(1)))
+        with torch.autocast(features.device.type, enabled=False):
+            score = self.score(features).squeeze(1)
+            if cond is not None:
+                projection = (features * self.condition(cond)).sum(dim=1)
+                score = score + projection / math.sqrt(features.shape[1])
         return score
 
 
 def batch_deviation(x: Tensor, group: int = 4) -> Tensor:
     """Mean standard deviation within groups of images, a constant map [B, 1, H, W] each.
 
-    Groups hold up to `group` images: the largest number that divides the batch.
+    Groups are neighbours in the batch, so that real and generated images that are scored in one
+    batch don't mix. They hold up to `group` images: the largest number that divides the batch.
     """
     batch, _, height, width = x.shape
     group = next(g for g in range(min(group, batch), 0, -1) if batch % g == 0)
-    grouped = x.float().reshape(group, -1, *x.shape[1:])
-    deviation = torch.sqrt(grouped.var(dim=0, unbiased=False) + 1e-8).mean(dim=(1, 2, 3))
-    return deviation.repeat(group).view(-1, 1, 1, 1).expand(-1, 1, height, width).to(x.dtype)
+    grouped = at_least_float32(x).unflatten(0, (-1, group))
+    deviation = torch.sqrt(grouped.var(dim=1, unbiased=False) + 1e-8).mean(dim=(1, 2, 3))
+    deviation = deviation.repeat_interleave(group).view(-1, 1, 1, 1)
+    return deviation.expand(-1, 1, height, width).to(x.dtype)
 
 
 def check_size(size: int) -> None:
