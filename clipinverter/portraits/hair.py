@@ -108,8 +108,8 @@ def _roots(kind: str) -> Roots:
     t = template()
     centre = t.q[t.skin_faces].mean(1)
     n, seed, region = {
-        "scalp": (5200, 1, scalp(centre, -0.15, True) > -0.25),
-        "face": (5200, 2, facial(centre, "beard") > 0.02),
+        "scalp": (3900, 1, scalp(centre, -0.15, True) > -0.25),
+        "face": (3600, 2, facial(centre, "beard") > 0.02),
     }[kind]
     faces = t.skin_faces[region & (t.cavity[t.skin_faces].max(1) < 0.5)]
     corners = t.q[faces]
@@ -123,6 +123,7 @@ def _roots(kind: str) -> Roots:
     q = np.einsum("nk,nkd->nd", weights, t.q[vertices])
     normal = np.einsum("nk,nkd->nd", weights, t.normals[vertices])
     random = rng.random((n, 6)).astype(np.float32)
+    random = random[np.argsort(-random[:, 0])]  # outer layers first: what they hide is not drawn
     return Roots(vertices, weights, q, normal, random, np.zeros(n, int)).take(np.arange(n))
 
 
@@ -156,7 +157,7 @@ def _push_out(p: np.ndarray, layer: np.ndarray) -> np.ndarray:
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
-    return v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-9)
+    return v * (1.0 / np.sqrt(np.einsum("...d,...d->...", v, v) + 1e-12))[..., None].astype(v.dtype)
 
 
 # Grooming -----------------------------------------------------------------------------------------
@@ -203,7 +204,9 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
     receding = 1.0 if scene.label("receding hairline") else 0.0
     all_roots = _roots("scalp")
     field = scalp(all_roots.q, receding, scene.is_woman)
-    roots = all_roots.take(field + 0.1 * (all_roots.random[:, 4] - 0.5) > 0.0)
+    hanging = style in ("long", "bob")
+    sparse = (not hanging) | (np.arange(len(field)) % 5 < 3)
+    roots = all_roots.take(sparse & (field + 0.1 * (all_roots.random[:, 4] - 0.5) > 0.0))
     detail = np.tanh(scene.values["hair_detail"] / 1.5).astype(np.float32)
     volume = 1 + 0.35 * detail[1] + {"straight": 0.0, "wavy": 0.35, "curly": 1.2}[texture]
     r, q, n = roots.random, roots.q, roots.normal
@@ -220,9 +223,9 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
     elif style in ("long", "bob"):
         high = np.clip((q[:, 2] - 0.4) / 0.9, 0, 1)
         comb = np.stack([side * (0.25 + 0.65 * high), 0.3 + 0.25 * front, 0.1 - 1.1 * (1 - high)], 1)
-        length = np.full(len(q), 3.4 if style == "bob" else 4.6) * (0.94 + 0.12 * r[:, 1])
-        steps, gravity = 14, 0.9
-        lift, cut = 0.18 + 0.2 * (texture == "curly"), -9.0 if style == "long" else -1.55 + 0.25 * detail[3]
+        length = np.full(len(q), 2.9 if style == "bob" else 3.9) * (0.94 + 0.12 * r[:, 1])
+        steps, gravity = (13 if texture == "curly" else 10), 0.9
+        lift, cut = 0.18 + 0.2 * (texture == "curly"), -2.75 if style == "long" else -1.55 + 0.25 * detail[3]
         layer *= 1.5
     else:
         steps = 7
@@ -237,7 +240,7 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
     strands = _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target)
     strands = _texture(strands, roots, texture, length)
     depth = 0.45 + 0.55 * r[:, 0]
-    width = {"short": 0.030, "bun": 0.034}.get(style, 0.044) * (0.7 + 0.6 * r[:, 5])
+    width = {"short": 0.030, "bun": 0.034}.get(style, 0.058) * (0.7 + 0.6 * r[:, 5])
     hat = bool(scene.label("hat"))
     out = [strands if not hat else _under_hat(strands)]
     result = [_finish(out[0], roots, head, width, colour, depth)]

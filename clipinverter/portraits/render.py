@@ -259,22 +259,36 @@ class _Painter:
 
     def _strands(self, s: hair.Strands, common, head: Head) -> None:
         n, steps = s.points.shape[:2]
-        texels = np.ones((n, steps, 4), np.float32)
-        texels[..., :3] = s.points
-        looks = np.zeros((n, 2, 4), np.float32)
-        looks[:, 0, 0], looks[:, 0, 1], looks[:, 1, :3] = s.width, s.shade, s.colour
-        points = self.context.texture((steps, n), 4, texels.tobytes(), dtype="f4")
-        look = self.context.texture((2, n), 4, looks.tobytes(), dtype="f4")
-        for i, x in enumerate((points, look)):
-            x.filter = (self.gl.NEAREST, self.gl.NEAREST)
-            x.use(i)
         middle = hair.to_head(hair.CENTRE, head)
-        _set(self.hair, common | {"steps": steps, "points": 0, "looks": 1, "middle": middle})
+        _set(self.hair, common | {"middle": middle})
+        vertices = self.context.buffer(_ribbon_vertices(s, common["camera"]).tobytes())
         indices = self.context.buffer(_ribbons(n, steps))
-        array = self.context.vertex_array(self.hair, [], indices)
-        array.render(self.gl.TRIANGLES, n * (steps - 1) * 6)
-        for x in (array, indices, points, look):
+        array = self.context.vertex_array(self.hair, [(vertices, "3f 3f 4f", "position", "tangent", "tint")], indices)
+        array.render(self.gl.TRIANGLES)
+        for x in (array, vertices, indices):
             x.release()
+
+
+def _ribbon_vertices(s: hair.Strands, eye: np.ndarray) -> np.ndarray:
+    """[n, steps, 2, 10] float32: ribbons that face the viewer and narrow to their tips; position, tangent, colour, shade."""
+    p = s.points
+    steps = p.shape[1]
+    t = np.empty_like(p)
+    t[:, 1:-1] = p[:, 2:] - p[:, :-2]
+    t[:, 0], t[:, -1] = p[:, 1] - p[:, 0], p[:, -1] - p[:, -2]
+    t *= 1.0 / np.sqrt(np.einsum("nkd,nkd->nk", t, t) + 1e-16)[..., None]
+    v = eye - p
+    side = np.stack([t[..., 1] * v[..., 2] - t[..., 2] * v[..., 1], t[..., 2] * v[..., 0] - t[..., 0] * v[..., 2],
+                     t[..., 0] * v[..., 1] - t[..., 1] * v[..., 0]], -1)  # fmt: skip
+    u = np.linspace(0, 1, steps, dtype=np.float32)
+    width = 0.5 * s.width[:, None] * (1 - 0.75 * u * u)
+    side *= (width / np.sqrt(np.einsum("nkd,nkd->nk", side, side) + 1e-16))[..., None]
+    out = np.empty((*p.shape[:2], 2, 10), np.float32)
+    out[:, :, 0, :3], out[:, :, 1, :3] = p - side, p + side
+    out[..., 3:6] = t[:, :, None]
+    out[..., 6:9] = (s.colour[:, None] * (0.72 + 0.4 * u)[:, None])[:, :, None]
+    out[..., 9] = s.shade[:, None, None]
+    return out
 
 
 @cache

@@ -159,43 +159,34 @@ void main() {
 """
 )
 
-# A ribbon a strand: points come from a texture [strands, steps], the vertex number says which.
-HAIR_VERTEX = """#version 330
-uniform mat4 mvp; uniform vec3 camera; uniform int steps; uniform sampler2D points, looks; uniform vec3 middle;
-out vec3 vp, vt, vc, vo; out float vs;
-void main() {
-    int strand = gl_VertexID / (2 * steps), rest = gl_VertexID - strand * 2 * steps, k = rest / 2;
-    vec3 a = texelFetch(points, ivec2(max(k - 1, 0), strand), 0).xyz, p = texelFetch(points, ivec2(k, strand), 0).xyz;
-    vec3 b = texelFetch(points, ivec2(min(k + 1, steps - 1), strand), 0).xyz;
-    vec4 width = texelFetch(looks, ivec2(0, strand), 0), tint = texelFetch(looks, ivec2(1, strand), 0);
-    float u = float(k) / float(steps - 1);
-    vec3 t = normalize(b - a + vec3(1e-9)), side = normalize(cross(t, camera - p));
-    float w = width.x * mix(1.0, 0.25, u * u);
-    vec3 at = p + side * w * (float(rest - 2 * k) - 0.5);
-    gl_Position = mvp * vec4(at, 1.0);
-    vp = p; vt = t; vc = tint.rgb * mix(0.72, 1.12, u); vo = normalize(p - middle); vs = width.y;
-}
-"""
-
-HAIR_FRAGMENT = (
+# Ribbons are thin, so they are lit at their vertices: Kajiya-Kay strands with the volume's own normal.
+HAIR_VERTEX = (
     _COMMON
     + """
-in vec3 vp, vt, vc, vo; in float vs; out vec4 colour;
+uniform mat4 mvp; uniform vec3 middle;
+in vec3 position, tangent; in vec4 tint;
+out vec3 shown;
 vec3 strand(vec3 l, vec3 c, vec3 t, vec3 v, vec3 n) {
     float tl = dot(t, l), tv = dot(t, v), sl = sqrt(max(1.0 - tl * tl, 0.0)), sv = sqrt(max(1.0 - tv * tv, 0.0));
     float facing = clamp((dot(n, l) + 0.45) / 1.45, 0.0, 1.0);
     float spec = pow(max(sl * sv - tl * tv, 0.0), 26.0);
-    return (vc * mix(0.55, 1.0, sl) + (0.05 + 0.35 * vc) * spec) * c * facing;
+    return (tint.rgb * mix(0.55, 1.0, sl) + (0.05 + 0.35 * tint.rgb) * spec) * c * facing;
 }
 void main() {
-    vec3 t = normalize(vt), v = normalize(camera - vp), n = normalize(vo);
-    vec3 l = strand(key_direction, key_colour, t, v, n) + strand(fill_direction, fill_colour, t, v, n) + vc * mix(ground, sky, n.z * 0.5 + 0.5);
+    gl_Position = mvp * vec4(position, 1.0);
+    vec3 v = normalize(camera - position), n = normalize(position - middle);
+    vec3 l = strand(key_direction, key_colour, tangent, v, n) + strand(fill_direction, fill_colour, tangent, v, n)
+           + tint.rgb * mix(ground, sky, n.z * 0.5 + 0.5);
     float rim = pow(1.0 - max(dot(n, v), 0.0), 3.0);
-    l = l * vs * 1.15 + rim * 0.10 * sky * (0.25 + vc);
-    colour = vec4(encode(l), 1.0);
+    shown = encode(l * tint.a * 1.15 + rim * 0.10 * sky * (0.25 + tint.rgb));
 }
 """
 )
+
+HAIR_FRAGMENT = """#version 330
+in vec3 shown; out vec4 colour;
+void main() { colour = vec4(shown, 1.0); }
+"""
 
 BACKDROP_VERTEX = """#version 330
 out vec2 uv;
