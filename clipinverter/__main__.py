@@ -18,19 +18,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--align", choices=("auto", "none"), default="auto", help="none: it is an aligned face"
     )
     options = parser.parse_args(arguments)
-    from clipinverter.align import PhotoError, load_photo
     from clipinverter.checkpoints import CheckpointError
     from clipinverter.domains import get_domain
     from clipinverter.editor import Editor
     from clipinverter.loading import load_models
+    from clipinverter.photos import PhotoError
     from clipinverter.request import PromptError, StrengthError, check_prompt, check_strength
 
     try:
         check_prompt(options.prompt)
         check_strength(options.strength)
-        photo = load_photo(options.photo)
         editor = Editor(load_models(get_domain("portraits")))
-        result = editor.edit(editor.invert(photo, options.align), options.prompt, options.strength)
+        inversion = editor.invert(options.photo, options.align)
+        result = editor.edit(inversion, options.prompt, options.strength)
         result.image.save(options.output, format="PNG")
     except (PhotoError, PromptError, StrengthError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

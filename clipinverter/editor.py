@@ -10,12 +10,16 @@ Baykal et al., "CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editin
 section 3.
 """
 
+import functools
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -27,10 +31,12 @@ from clipinverter import align
 from clipinverter.cache import Cache
 from clipinverter.images import to_pil, to_tensor
 from clipinverter.loading import Models
+from clipinverter.photos import load_photo
 from clipinverter.request import check_prompt, check_strength
 
 RESIDUAL_SCALE = 0.1  # equation 3: the residual counts for a tenth
 
+Photo = str | os.PathLike[str] | bytes | Image.Image
 Align = Literal["auto", "none"]
 OnStep = Callable[[str], None]
 
@@ -125,17 +131,19 @@ class Editor:
     def __init__(self, models: Models, cache_bytes: int = 512 * 2**20) -> None:
         self.models = models
         self._computing = threading.Lock()
+        # Of files, so that a slider move does not decode the photo again: file -> pixels' key.
+        self._keys: Cache[str] = Cache(2**20, sys.getsizeof)
         self._inversions: Cache[Inversion] = Cache(cache_bytes // 2, _size_of_inversion)
         self._directions: Cache[Direction] = Cache(cache_bytes // 4, _size_of_direction)
         self._renderings: Cache[Rendering] = Cache(cache_bytes // 4, _size_of_rendering)
 
     def invert(
-        self, photo: Image.Image, align: Align = "auto", on_step: OnStep | None = None
+        self, photo: Photo, align: Align = "auto", on_step: OnStep | None = None
     ) -> Inversion:
         """Finds the latent of a photo.
 
         Args:
-            photo: any size and mode.
+            photo: what `photos.load_photo` takes: a path, the bytes of a file, a Pillow image.
             align: "auto" finds the face and crops as FFHQ does; "none" takes the whole picture as
                 an aligned crop.
             on_step: called with the name of each stage before it runs.
@@ -147,9 +155,15 @@ class Editor:
         """
         if align not in ("auto", "none"):
             raise ValueError(f'Align must be "auto" or "none", not {align!r}.')
-        photo = photo.convert("RGB")
-        key = photo_key(photo, align)
-        inversion, hit = self._inversions.get(key, lambda: self._invert(photo, align, key, on_step))
+        load = functools.cache(lambda: load_photo(photo))
+        if isinstance(photo, Image.Image):
+            key = photo_key(load(), align)
+        else:
+            file = file_key(photo)
+            key, _ = self._keys.get((file, align), lambda: photo_key(load(), align))
+        inversion, hit = self._inversions.get(
+            key, lambda: self._invert(load(), align, key, on_step)
+        )
         if hit:
             inversion = replace(inversion, stages=(), cached=INVERSION_STAGES)
         return replace(inversion, crop=inversion.crop.copy(), image=inversion.image.copy())
@@ -287,6 +301,14 @@ def photo_key(photo: Image.Image, align: Align) -> str:
     digest = blake2b(f"{align} {photo.width}x{photo.height} ".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(photo))
     return digest.hexdigest()
+
+
+def file_key(file: str | os.PathLike[str] | bytes) -> str:
+    """Digest of a file. One that can't be read has the digest of nothing; loading it says why."""
+    if not isinstance(file, bytes):
+        path = Path(file)
+        file = path.read_bytes() if path.is_file() else b""
+    return blake2b(file, digest_size=16).hexdigest()
 
 
 def _size_of_inversion(inversion: Inversion) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from PIL import Image, PngImagePlugin
 
 from clipinverter import __version__
+from clipinverter.photos import PhotoError
 from clipinverter.request import PromptError, StrengthError, check_prompt, check_strength
 from clipinverter.ui import text
 
@@ -52,9 +53,7 @@ def answer(
     Raises:
         Refusal: with a sentence for the visitor. Anything unexpected is logged and refused too.
     """
-    # Slow to import, and loaded with the models anyway.
-    from clipinverter.align import PhotoError, load_photo
-    from clipinverter.checkpoints import CheckpointError
+    from clipinverter.checkpoints import CheckpointError  # slow: it needs PyTorch
 
     try:
         if prompt is not None:
@@ -65,7 +64,7 @@ def answer(
         if align not in ("auto", "none"):
             raise Refusal(text.UNKNOWN_ALIGN)
         editor = get_editor()
-        inversion = editor.invert(load_photo(path), align, on_step)
+        inversion = editor.invert(path, align, on_step)
         if prompt is None:
             return Answer(
                 inversion.image, inversion.image, inversion.crop, describe(editor, inversion)

@@ -33,8 +33,8 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
         analytics_enabled=False,
         delete_cache=(DELETE_EVERY, DELETE_AFTER),
     ) as demo:
-        gr.HTML(f"<h1>CLIPInverter</h1><p>{text.INTRO}</p>", elem_id="head")
-        with gr.Row():
+        gr.HTML(f"<h1>CLIPInverter</h1><p>{text.INTRO}</p>", elem_id="head", padding=False)
+        with gr.Row(elem_id="main"):
             with gr.Column(scale=4, min_width=320):
                 photo = gr.Image(
                     type="filepath",
@@ -42,7 +42,7 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
                     label="Portrait",
                     sources=["upload", "webcam", "clipboard"],
                     buttons=[],
-                    height=280,
+                    height=260,
                     alt_text="The portrait to edit",
                     elem_id="photo",
                 )
@@ -55,38 +55,24 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
                         elem_id="examples",
                         api_visibility="private",
                     )
-                with gr.Row(elem_id="prompt-row"):
-                    prompt = gr.Textbox(
-                        label="How should it look?",
-                        placeholder="a smiling woman with long red hair",
-                        lines=1,
-                        max_lines=3,
-                        scale=4,
-                        min_width=200,
-                        elem_id="prompt",
-                    )
-                    button = gr.Button("Edit", variant="primary", scale=1, min_width=88)
+                prompt = gr.Textbox(
+                    label="How should the person look?",
+                    placeholder="a smiling woman with long red hair",
+                    submit_btn="Edit",
+                    lines=1,
+                    max_lines=4,
+                    elem_id="prompt",
+                )
                 chips = gr.Dataset(
                     components=[gr.Textbox(visible=False)],
                     samples=[[suggestion] for suggestion in domain.suggestions],
                     label="Suggestions",
-                    show_label=False,
-                    container=False,
                     elem_id="chips",
                 )
-                strength = gr.Slider(
-                    0,
-                    MAX_STRENGTH,
-                    value=1,
-                    step=0.05,
-                    label="Strength",
-                    info="0 is the picture as the model draws it, 1 the published method",
-                    elem_id="strength",
-                )
                 align = gr.Radio(
-                    [("Find the face", "auto"), ("It is a cut-out face already", "none")],
+                    [("Find it", "auto"), ("It is cut out already", "none")],
                     value="auto",
-                    label="The picture",
+                    label="Where is the face?",
                     elem_id="align",
                 )
             with gr.Column(scale=5, min_width=320):
@@ -96,13 +82,21 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
                     type="pil",
                     interactive=False,
                     buttons=["fullscreen"],
-                    max_height=560,
+                    max_height=520,
                     elem_id="result",
                 )
-                status = gr.HTML(text.status("Choose an example or add a picture."))
-                status.elem_id = "status"
+                strength = gr.Slider(
+                    0,
+                    MAX_STRENGTH,
+                    value=1,
+                    step=0.05,
+                    label="Strength",
+                    info="0: as the model draws the picture · 1: the published method",
+                    elem_id="strength",
+                )
+                status = gr.HTML(text.status(text.START), elem_id="status", padding=False)
                 download = gr.DownloadButton("Download the picture", interactive=False, size="md")
-                gr.Markdown(f"{domain.note} {text.PRIVACY}", elem_id="note")
+        gr.Markdown(f"{domain.note} {text.PRIVACY}", elem_id="note")
         with gr.Accordion("Details", open=False, elem_id="details"):
             with gr.Row():
                 crop = gr.Image(
@@ -158,7 +152,7 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
             photo: Any, prompt: str, strength: float, align: str, progress: gr.Progress = NO_STEPS
         ) -> dict[Any, Any]:
             if not photo:
-                return {status: text.status("Choose an example or add a picture.")}
+                return {status: text.status(text.START)}
             return show(photo, prompt.strip() or None, strength, align, progress)
 
         def edit(image: Any, prompt: str, strength: float = 1.0, align: str = "auto") -> tuple:
@@ -188,11 +182,19 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
             "trigger_mode": "always_last",
             "show_progress_on": result,
         }
-        gr.on([prompt.submit, button.click, strength.release], run, **common)
+        gr.on([prompt.submit, strength.release], run, **common)
         gr.on([photo.change, align.change], arrive, **common)
         chips.click(
             lambda sample: sample[0], chips, prompt, queue=False, api_visibility="private"
         ).then(run, **common)
+
+        if domain.examples:  # so that the first thing to see is an edit
+            demo.load(
+                lambda: (str(domain.examples[0]), domain.suggestions[0]),
+                outputs=[photo, prompt],
+                queue=False,
+                api_visibility="private",
+            )
 
         # The public endpoint: the same function, with files instead of a page as its result.
         endpoint = gr.Button(visible=False)

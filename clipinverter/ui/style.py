@@ -12,11 +12,15 @@ def theme() -> gr.themes.Base:
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.stone,
-        spacing_size=gr.themes.sizes.spacing_lg,
+        spacing_size=gr.themes.sizes.spacing_md,
         radius_size=gr.themes.sizes.radius_lg,
         font=SANS,
         font_mono=MONO,
     ).set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
         block_background_fill="white",
@@ -48,31 +52,46 @@ def theme() -> gr.themes.Base:
 
 
 CSS = """
-.gradio-container { max-width: 1160px !important; margin: 0 auto !important; }
-#head h1 { font-size: 1.9rem; letter-spacing: -0.02em; margin: 0.4rem 0 0.3rem; }
-#head p { max-width: 62ch; color: var(--body-text-color-subdued); margin: 0; }
-#chips { border: 0; background: none; box-shadow: none; padding: 0; }
-#chips .gallery { gap: 8px; border: 0; }
+.gradio-container { max-width: min(1120px, 100vw) !important; margin: 0 auto !important; }
+#examples, #chips { min-width: 0 !important; }
+#head .html-container, #head .prose { padding: 0; }
+#head h1 { font-size: 1.8rem; letter-spacing: -0.02em; margin: 8px 0 4px; }
+#head p { color: var(--body-text-color-subdued); margin: 0 0 4px; }
+#prompt .input-container { align-items: center; gap: 8px; }
+#prompt textarea, #prompt input {
+  border: 1px solid var(--input-border-color); border-radius: var(--button-large-radius);
+}
+#prompt button {
+  margin: 0; padding: 0 18px; height: 42px; border-radius: var(--button-large-radius);
+  font-weight: 600; background: var(--button-primary-background-fill); color: white;
+}
+#prompt button:hover { background: var(--button-primary-background-fill-hover); }
+#examples .gallery { gap: 6px; }
+#examples .gallery-item .container { width: 64px; height: 64px; }
+#chips .gallery { gap: 6px; border: 0; }
 #chips .gallery-item {
-  border: 1px solid var(--border-color-primary); border-radius: 999px;
-  background: var(--block-background-fill); padding: 6px 14px; min-height: 36px;
+  border: 1px solid var(--border-color-primary); border-radius: 999px; min-height: 34px;
+  background: var(--block-background-fill); padding: 4px 12px; font-size: var(--text-sm);
 }
 #chips .gallery-item:hover { border-color: var(--color-accent); }
-#prompt-row { align-items: stretch; gap: 8px; }
 #status p { margin: 0; font-variant-numeric: tabular-nums; }
-#status .status { padding: 10px 14px; border-left: 3px solid var(--color-accent); }
-#status .note { color: var(--body-text-color-subdued); margin-top: 4px; }
+#status .status { padding: 6px 12px; border-left: 3px solid var(--color-accent); }
+#status .note { color: var(--body-text-color-subdued); }
 #status .failed { border-left-color: #b45309; font-weight: 600; }
-#note { color: var(--body-text-color-subdued); }
-#result img { image-rendering: auto; }
+#note p { color: var(--body-text-color-subdued); font-size: var(--text-sm); }
+footer .divider { display: none; }
 :focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
 @media (max-width: 640px) {
-  .gradio-container { padding: 8px !important; }
+  .gradio-container { padding: 0 !important; }
+  .gradio-container main { padding: 8px 12px !important; min-width: 0; width: 100vw !important; }
   #head h1 { font-size: 1.5rem; }
+  #examples .gallery, #chips .gallery { flex-wrap: nowrap; overflow-x: auto; padding-bottom: 6px; }
+  #examples .gallery-item, #chips .gallery-item { flex: none; }
 }
 """
 
-# The before/after component knows no alternative texts, and nothing reads the status line aloud.
+# What the components lack: alternative texts of the two pictures, a status line that is read aloud,
+# and a release of the strength slider by keyboard.
 SCRIPT = """
 () => {
   const label = () => {
@@ -81,14 +100,22 @@ SCRIPT = """
       result.setAttribute("role", "group");
       result.setAttribute("aria-label", "Before and after; drag the divider to compare");
       result.querySelectorAll("img").forEach((image, index) => {
-        const name = index ? "Before the edit" : "After the edit";
+        const name = index ? "After the edit" : "Before the edit";
         if (image.alt !== name) image.alt = name;
       });
     }
+    document.querySelectorAll("#examples button").forEach((button, index) => {
+      button.setAttribute("aria-label", `Example ${index + 1}`);
+    });
     const status = document.getElementById("status");
     if (status && !status.hasAttribute("aria-live")) status.setAttribute("aria-live", "polite");
   };
   label();
   new MutationObserver(label).observe(document.body, { childList: true, subtree: true });
+  document.addEventListener("keyup", (event) => {
+    if (event.target.matches("#strength input[type=range]") && event.key !== "Tab") {
+      event.target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+    }
+  });
 }
 """

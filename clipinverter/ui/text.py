@@ -5,8 +5,8 @@ from html import escape
 from typing import Any
 
 INTRO = (
-    "Add a portrait and describe how it should look. The picture is found once in the space of a "
-    "StyleGAN2 generator, your words move it from there, and the slider sets how far."
+    "Add a portrait and say in words how the person should look. The slider sets how strongly your "
+    "words act."
 )
 HOW_IT_WORKS = """
 1. **Inversion.** The face is cut out as in the FFHQ data set. An encoder (e4e) turns it into
@@ -28,6 +28,7 @@ PRIVACY = (
     "within two hours. A downloaded picture carries its prompt and strength as metadata."
 )
 
+START = "Choose an example or add a picture."
 NO_PICTURE = "Please add a picture first: upload one, or choose an example."
 UNKNOWN_ALIGN = 'Align must be "auto" (find the face) or "none" (it is cut out already).'
 INVERTED = "This is how the model draws the picture. Now describe a change."
