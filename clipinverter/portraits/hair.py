@@ -46,8 +46,9 @@ def scalp(q: np.ndarray, receding: float, woman: bool) -> np.ndarray:
     """Signed distance-like field [n]: above 0 where hair grows."""
     x, y, z = np.abs(q[:, 0]), q[:, 1], q[:, 2]
     temple = np.exp(-(((x - 0.62) / 0.3) ** 2))
-    lift = receding * (0.22 + 0.42 * temple) + 0.07 * temple - (0.04 if woman else 0.0)
-    height = z - lift * (y < 1.6)
+    corner = 0.55 * np.clip(x - 0.45, 0, 0.6) ** 2 * (z > 0.5)
+    lift = receding * (0.24 + 0.45 * temple) - (0.12 if woman else 0.05 - 0.05 * temple) - corner
+    height = z - lift * (y < 1.6) * np.clip((z + 0.2) / 0.5, 0, 1)
     front = np.interp(
         height,
         (-2.3, -1.25, -0.75, -0.45, -0.35, 0.2, 0.55, 0.8, 0.96, 1.08, 1.2, 1.4),
@@ -55,6 +56,12 @@ def scalp(q: np.ndarray, receding: float, woman: bool) -> np.ndarray:
     )
     ear = (x > 1.1) & (z < 0.3) & (z > -0.9) & (y > 0.92) & (y < 1.95)
     return np.where(ear, -0.3, y - front).astype(np.float32)
+
+
+def _fringe(q: np.ndarray) -> np.ndarray:
+    """Where bangs start: a band behind the hairline."""
+    field = scalp(q, 0.0, True)
+    return (field > -0.12) & (field < 0.7) & (q[:, 2] > 0.7) & (np.abs(q[:, 0]) < 1.0) & (q[:, 1] < 0.7)
 
 
 def facial(q: np.ndarray, kind: str) -> np.ndarray:
@@ -110,6 +117,7 @@ def _roots(kind: str) -> Roots:
     n, seed, region = {
         "scalp": (3900, 1, scalp(centre, -0.15, True) > -0.25),
         "face": (3600, 2, facial(centre, "beard") > 0.02),
+        "bangs": (900, 3, _fringe(centre)),
     }[kind]
     faces = t.skin_faces[region & (t.cavity[t.skin_faces].max(1) < 0.5)]
     corners = t.q[faces]
@@ -217,7 +225,7 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
 
     steps, gravity, cut, target = 11, 0.5, -9.0, None
     if style == "bun":
-        target = np.array([0.5 * np.sign(detail[0] + 1e-6), 1.5, 1.62], np.float32)
+        target = np.array([0.78 * np.sign(detail[0] + 1e-6), 1.0, 1.5], np.float32)
         comb, length, lift, gravity = target - q, np.linalg.norm(target - q, axis=1) * 1.08, 0.12, 0.0
         layer = (0.02 + 0.05 * r[:, 0] * volume).astype(np.float32)
     elif style in ("long", "bob"):
@@ -232,9 +240,9 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
         sweep = np.sign(detail[2] + 1e-6)
         top = np.clip((q[:, 2] - 0.35) / 0.7, 0, 1)
         comb = np.stack([0.75 * side * (1 - top) + sweep * 0.75 * top, 0.5 - 0.55 * top * detail[3], 0.2 - 0.5 * (1 - top)], 1)
-        length = (0.16 + (0.34 + 0.1 * detail[1]) * top) * (0.75 + 0.5 * r[:, 1])
+        length = (0.13 + (0.30 + 0.1 * detail[1]) * top) * (0.75 + 0.5 * r[:, 1])
         length *= 1.25 if scene.is_woman else 1.0
-        lift, gravity = 0.55 + 0.4 * top + 0.8 * (texture == "curly"), 0.12
+        lift, gravity = 0.22 + (0.28 + 0.2 * detail[1]) * top + 0.9 * (texture == "curly"), 0.12
     if texture == "curly" and style == "short":
         length *= 1.35
     strands = _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target)
@@ -247,7 +255,7 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
     if style == "bun" and not hat:
         result.append(_bun(target, roots, head, colour, volume))
     if scene.label("bangs") and not hat:
-        result.append(_bangs(all_roots, head, colour, texture, detail, receding, scene.is_woman))
+        result.append(_bangs(head, colour, texture, detail, receding, scene.is_woman))
     return result
 
 
@@ -330,13 +338,11 @@ def _bun(centre, roots: Roots, head: Head, colour, volume: float) -> Strands:
     )  # fmt: skip
 
 
-def _bangs(roots: Roots, head: Head, colour, texture, detail, receding, woman) -> Strands:
+def _bangs(head: Head, colour, texture, detail, receding, woman) -> Strands:
     """A fringe: from the front of the scalp over the forehead, to just above the brows."""
-    field = scalp(roots.q, receding, woman)
-    keep = (field > 0) & (field < 0.8) & (roots.q[:, 2] > 0.72) & (np.abs(roots.q[:, 0]) < 0.95) & (roots.q[:, 1] < 0.8)
-    roots = roots.take(keep)
+    roots = _roots("bangs").take(scalp(_roots("bangs").q, receding, woman) > 0)
     q, r = roots.q, roots.random
-    end = 0.42 + 0.12 * detail[3] + 0.1 * (r[:, 0] - 0.5)
+    end = 0.40 + 0.10 * detail[3] + 0.1 * (r[:, 0] - 0.5)
     side = 0.28 * detail[2]
     steps = np.linspace(0, 1, 9, dtype=np.float32)
     goal = np.stack([q[:, 0] * 1.06 + side * (0.6 + 0.6 * r[:, 1]), np.full(len(q), -0.3), end], 1)
@@ -351,7 +357,7 @@ def _bangs(roots: Roots, head: Head, colour, texture, detail, receding, woman) -
     floor = radius_map()[_cells(v, length)] + layer
     p = np.where((length > floor)[:, None], CENTRE + v * (floor / length)[:, None], pushed).reshape(p.shape)
     p = _texture(p, roots, texture, np.full(len(q), 0.6, np.float32))
-    return _finish(p.astype(np.float32), roots, head, 0.04 * (0.7 + 0.6 * r[:, 5]), colour, 0.6 + 0.4 * r[:, 2])
+    return _finish(p.astype(np.float32), roots, head, 0.06 * (0.7 + 0.6 * r[:, 5]), colour, 0.6 + 0.4 * r[:, 2])
 
 
 def _facial_hair(scene: Scene, head: Head, colour) -> Strands:

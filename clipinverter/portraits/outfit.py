@@ -69,7 +69,9 @@ def clothes_colour(scene: Scene) -> tuple[float, float, float]:
 
 def parts(scene: Scene, head: Head) -> list[Part]:
     """Everything but head and hair."""
-    out = [*teeth(head), *clothes(scene, head)]
+    out = clothes(scene, head)
+    if scene.label("mouth open") or scene.label("expression") == "surprised":
+        out += teeth(head)
     if scene.label("glasses") != "none":
         out += glasses(scene, head)
     if scene.label("hat"):

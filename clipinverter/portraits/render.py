@@ -18,8 +18,8 @@ from .scene import Scene
 _DISTANCE = 0.85  # metres from the camera to the face
 _STEPS_SAMPLES = 4  # samples a pixel when the picture is not rendered at twice its size
 
-_SKIN = np.array([[246, 216, 200], [232, 188, 160], [204, 150, 114], [142, 92, 64], [72, 44, 32]]) / 255.0
-_IRIS = {"brown": (0.13, 0.052, 0.02), "blue": (0.13, 0.29, 0.52), "green": (0.13, 0.27, 0.09)}
+_SKIN = np.array([[240, 206, 190], [226, 181, 153], [204, 150, 114], [142, 92, 64], [72, 44, 32]]) / 255.0
+_IRIS = {"brown": (0.13, 0.052, 0.02), "blue": (0.11, 0.24, 0.45), "green": (0.10, 0.20, 0.055)}
 
 
 def render(scene: Scene, size: int) -> np.ndarray:
@@ -112,7 +112,7 @@ def _lights(scene: Scene, right: np.ndarray, up: np.ndarray, back: np.ndarray) -
     tint = np.array([1 + 0.10 * warmth, 1.0, 1 - 0.16 * warmth])
     return {
         "key_direction": key,
-        "key_colour": (1.12 + 0.14 * ratio) * tint,
+        "key_colour": (1.06 + 0.14 * ratio) * tint,
         "fill_direction": fill / np.linalg.norm(fill),
         "fill_colour": (0.17 - 0.10 * ratio) * (2 - tint),
         "sky": (0.27 - 0.07 * ratio) * np.array([0.95, 1.0, 1.06]),

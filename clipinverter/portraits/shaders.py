@@ -11,15 +11,15 @@ uniform sampler3D cloud; /* random values, repeated */
 float noise(vec3 x) { return texture(cloud, x / 32.0).r; }
 vec3 wrapped(float d, vec3 w) { return clamp((d + w) / (1.0 + w), 0.0, 1.0); }
 /* Diffuse light with soft terminators (wrap) and a specular lobe; ao darkens everything but bounces the surface's colour. */
-vec3 lit(vec3 albedo, vec3 n, vec3 p, float ao, float gloss, float shine, vec3 wrap) {
+vec3 lit(vec3 albedo, vec3 n, vec3 p, float ao, float open, float gloss, float shine, vec3 wrap) {
     vec3 v = normalize(camera - p);
     vec3 soft = mix(albedo * 0.55 + 0.1, vec3(1.0), ao) * ao;
-    vec3 diffuse = key_colour * wrapped(dot(n, key_direction), wrap) * mix(ao, 1.0, 0.35)
+    vec3 diffuse = key_colour * wrapped(dot(n, key_direction), wrap) * mix(ao, 1.0, 0.35) * open
                  + fill_colour * wrapped(dot(n, fill_direction), wrap) * ao
                  + mix(ground, sky, n.z * 0.5 + 0.5) * soft;
     vec3 h = normalize(key_direction + v), h2 = normalize(fill_direction + v);
     float power = mix(10.0, 110.0, gloss), scale = shine * (power + 8.0) / 30.0;
-    vec3 spec = key_colour * pow(max(dot(n, h), 0.0), power) + 0.6 * fill_colour * pow(max(dot(n, h2), 0.0), power);
+    vec3 spec = key_colour * pow(max(dot(n, h), 0.0), power) * open + 0.6 * fill_colour * pow(max(dot(n, h2), 0.0), power);
     float fresnel = pow(1.0 - max(dot(n, v), 0.0), 4.0);
     return albedo * diffuse + scale * spec * ao + fresnel * 0.18 * sky * ao * (0.3 + albedo);
 }
@@ -49,7 +49,7 @@ void main() {
     float warm = line(length((vec2(ax, q.z) - vec2(0.68, -0.55)) / vec2(1.0, 0.8)), 0.42) * face
                + 0.8 * line(length(vec3(q.x, q.y + 0.5, q.z + 0.62)), 0.3) + 0.7 * smoothstep(1.18, 1.32, ax);
     base *= mix(vec3(1.0), vec3(1.06, 0.84, 0.80), warm * 0.75 * (1.0 - 0.6 * melanin));
-    base *= mix(vec3(1.0), vec3(0.80, 0.35, 0.36), blush * face * 0.75 * line(length((vec2(ax, q.z) - vec2(0.72, -0.55)) / vec2(1.0, 0.75)), 0.30));
+    base *= mix(vec3(1.0), vec3(0.80, 0.35, 0.36), blush * face * 0.62 * line(length((vec2(ax, q.z) - vec2(0.72, -0.55)) / vec2(1.0, 0.75)), 0.30));
     base *= mix(vec3(1.0), vec3(0.86, 0.62, 0.60), makeup * face * 0.6 * line(length((vec2(ax, q.z) - vec2(0.85, -0.42)) / vec2(1.0, 0.6)), 0.22));
     /* freckles: dots of two sizes over cheeks and nose */
     float spots = smoothstep(0.66, 0.76, noise(q * 21.0 + 3.0)) + 0.7 * smoothstep(0.70, 0.8, noise(q * 34.0));
@@ -83,7 +83,7 @@ void main() {
     base = mix(base, vec3(0.012, 0.009, 0.008), lid * mix(0.35, 1.0, above) * mix(0.55, 0.95, max(makeup, 0.45 * (1.0 - man))));
     /* brows */
     float u = (ax - 0.13) / 0.87;
-    float centre = 0.315 + 0.075 * sin(clamp(u, 0.0, 1.0) * 2.6) - 0.05 * u + brow.y * (0.16 * exp(-pow((u - 0.62) / 0.24, 2.0)) - 0.03);
+    float centre = 0.255 + 0.07 * sin(clamp(u, 0.0, 1.0) * 2.6) - 0.05 * u + brow.y * (0.13 * exp(-pow((u - 0.6) / 0.3, 2.0)) - 0.03 * (1.0 - u));
     float thick = brow.x * mix(1.0, 0.45, smoothstep(0.35, 1.0, u)) * smoothstep(-0.04, 0.12, u);
     float stroke = noise(vec3(q.x * 46.0 - sign(q.x) * (q.z - centre) * 60.0 * mix(1.0, 0.1, u), q.z * 13.0, 3.0));
     float inside = smoothstep(1.15, 0.35, abs(q.z - centre) / thick + 0.35 * (stroke - 0.5)) * smoothstep(-0.03, 0.1, u) * smoothstep(1.02, 0.86, u) * face;
@@ -104,8 +104,11 @@ void main() {
     float gloss = 0.18 + 0.6 * lips * (0.5 + 0.5 * lipstick) - 0.05 * man;
     float shine = (0.045 + 0.02 * (1.0 - face) + 0.05 * lips * (1.0 + lipstick) + 0.02 * line(length(vec2(q.x, q.z + 0.45)), 0.3)) * (0.75 + 0.6 * noise(q * 60.0));
     shine *= 1.0 - 0.9 * max(scalp, max(inside, vm.z));
+    /* the chin's shadow on the neck, the hair's on the skin beside it */
+    float open = 1.0 - 0.62 * smoothstep(0.10, 0.55, q.y) * smoothstep(-1.35, -1.8, q.z) - 0.4 * (1.0 - bald) * line(min(vh.x, 0.0), 0.16);
+    ao *= 0.5 + 0.5 * open;
     vec3 wrap = mix(vec3(0.42, 0.26, 0.21), vec3(0.25), melanin);
-    colour = vec4(encode(lit(base, n, vp, ao, gloss, shine, wrap)), 1.0);
+    colour = vec4(encode(lit(base, n, vp, ao, open, gloss, shine, wrap)), 1.0);
 }
 """
 )
@@ -130,7 +133,7 @@ void main() {
     float lid = smoothstep(1.25, 0.2, xy.y) * smoothstep(-2.2, -0.9, xy.y);
     float corner = smoothstep(2.6, 1.2, abs(xy.x));
     float ao = mix(0.28, 1.0, lid) * mix(0.5, 1.0, corner);
-    vec3 l = lit(base, n, vp, ao, 0.9, 0.04, vec3(0.5));
+    vec3 l = lit(base, n, vp, ao, 1.0, 0.9, 0.04, vec3(0.5));
     vec2 spot = xy - vec2(0.36 * sign(dot(key_direction, right)), 0.42);
     l += vec3(1.1) * smoothstep(0.27, 0.15, length(spot)) + 0.22 * smoothstep(0.3, 0.1, length(xy + vec2(0.35, 0.5)));
     colour = vec4(encode(l), 1.0);
@@ -153,7 +156,7 @@ void main() {
     vec3 n = normalize(vn), v = normalize(camera - vp);
     if (dot(n, v) < 0.0) n = -n;
     vec3 albedo = vc.rgb * (0.94 + 0.12 * noise(vp * 900.0));
-    vec3 l = lit(albedo, n, vp, 0.9, vs, 0.02 + 0.25 * vs, vec3(0.25));
+    vec3 l = lit(albedo, n, vp, 0.9, 1.0, vs, 0.02 + 0.25 * vs, vec3(0.25));
     colour = vec4(encode(l), vc.a);
 }
 """
