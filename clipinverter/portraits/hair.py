@@ -225,7 +225,7 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
 
     steps, gravity, cut, target = 11, 0.5, -9.0, None
     if style == "bun":
-        target = np.array([0.78 * np.sign(detail[0] + 1e-6), 1.0, 1.5], np.float32)
+        target = np.array([0.5 * np.sign(detail[0] + 1e-6), 0.85, 1.62], np.float32)
         comb, length, lift, gravity = target - q, np.linalg.norm(target - q, axis=1) * 1.08, 0.12, 0.0
         layer = (0.02 + 0.05 * r[:, 0] * volume).astype(np.float32)
     elif style in ("long", "bob"):
@@ -242,7 +242,8 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
         comb = np.stack([0.75 * side * (1 - top) + sweep * 0.75 * top, 0.5 - 0.55 * top * detail[3], 0.2 - 0.5 * (1 - top)], 1)
         length = (0.13 + (0.30 + 0.1 * detail[1]) * top) * (0.75 + 0.5 * r[:, 1])
         length *= 1.25 if scene.is_woman else 1.0
-        lift, gravity = 0.22 + (0.28 + 0.2 * detail[1]) * top + 0.9 * (texture == "curly"), 0.12
+        length *= np.interp(q[:, 2], (-1.2, -0.2, 0.3), (0.55, 0.75, 1.0))
+        lift, gravity = 0.10 + 0.12 * np.clip(q[:, 2] + 0.3, 0, 1) + (0.28 + 0.2 * detail[1]) * top + 0.9 * (texture == "curly"), 0.12
     if texture == "curly" and style == "short":
         length *= 1.35
     strands = _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target)
@@ -277,6 +278,8 @@ def _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target=None
         # Hanging hair gathers towards the neck.
         low = np.clip(-0.6 - new[:, 2], 0, 1)
         new[:, 0] -= 0.10 * low * np.sign(new[:, 0]) * np.maximum(np.abs(new[:, 0]) - 1.25 - 2.5 * layer, 0)
+        neck = (new[:, 2] < -1.1) & (new[:, 1] < 1.4)
+        new[:, 0] = np.where(neck, np.sign(new[:, 0]) * np.maximum(np.abs(new[:, 0]), 1.02 + layer), new[:, 0])
         # Behind a curtain in front of the ears: hair frames the face.
         limit = np.interp(new[:, 2], (-3.0, -1.0, 0.3, 0.85, 1.1), (0.25, 0.45, 0.62, 0.35, -1.5)).astype(np.float32)
         new[:, 1] = np.maximum(new[:, 1], limit + 0.15 * (r[:, 2] - 0.5))
@@ -316,9 +319,10 @@ def _under_hat(p: np.ndarray) -> np.ndarray:
     """Strands pressed to the head above the hat's brim."""
     v = p - CENTRE
     r = np.linalg.norm(v, axis=-1)
-    flat = radius_map()[_cells(v.reshape(-1, 3), r.ravel())].reshape(r.shape) + 0.02
+    flat = radius_map()[_cells(v.reshape(-1, 3), r.ravel())].reshape(r.shape) - 0.02
     pressed = CENTRE + v * (np.minimum(r, flat) / r)[..., None]
-    return np.where((p[..., 2:3] > 0.45), pressed, p)
+    above = p[..., 2] > 0.75 - 0.65 * np.clip((p[..., 1] + 0.3) / 3.0, 0, 1)
+    return np.where(above[..., None], pressed, p)
 
 
 def _bun(centre, roots: Roots, head: Head, colour, volume: float) -> Strands:
@@ -328,7 +332,7 @@ def _bun(centre, roots: Roots, head: Head, colour, volume: float) -> Strands:
     a = _unit(np.cross(axis, np.roll(axis, 1, 1)))
     b = np.cross(axis, a)
     turn = np.linspace(0, 2.4, 9)[None, :] + 6.28 * r[:, 3:4]
-    radius = 0.42 * (0.8 + 0.2 * volume) * (0.86 + 0.14 * r[:, 5:6])
+    radius = 0.5 * (0.8 + 0.2 * volume) * (0.86 + 0.14 * r[:, 5:6])
     circle = np.cos(turn)[..., None] * a[:, None] + np.sin(turn)[..., None] * b[:, None]
     p = centre + np.array([1, 0.9, 0.85]) * circle * radius[..., None]
     d = template().eye_distance

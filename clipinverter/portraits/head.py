@@ -42,9 +42,11 @@ NOSE = {"nose-scale-horiz-incr": 0.75, "nose-scale-vert-incr": 0.4, "nose-scale-
         "nose-volume-incr": 0.5, "nose-nostrils-width-incr": 0.45}  # fmt: skip
 LIPS = {"mouth-upperlip-height-incr": 0.6, "mouth-lowerlip-height-incr": 0.6, "mouth-upperlip-volume-incr": 0.6,
         "mouth-lowerlip-volume-incr": 0.6, "mouth-scale-vert-incr": 0.3}  # fmt: skip
-MAN = {"chin-bones-incr": 0.3, "chin-width-incr": 0.35, "neck-scale-horiz-incr": 0.4, "eyebrows-trans-forward": 0.25,
-       "eye-scale-incr": -0.22, "nose-scale-horiz-incr": 0.2, "cheek-bones-incr": -0.1, "mouth-lowerlip-volume-incr": -0.2,
-       "mouth-upperlip-volume-incr": -0.2, "eye-height2-incr": -0.15}  # fmt: skip
+MAN = {"chin-bones-incr": 0.5, "chin-width-incr": 0.55, "neck-scale-horiz-incr": 0.55, "eyebrows-trans-forward": 0.45,
+       "eye-scale-incr": -0.4, "nose-scale-horiz-incr": 0.3, "nose-volume-incr": 0.3, "cheek-bones-incr": -0.25,
+       "mouth-lowerlip-volume-incr": -0.35, "mouth-upperlip-volume-incr": -0.35, "eye-height2-incr": -0.25,
+       "chin-height-incr": 0.3, "head-scale-horiz-incr": 0.12, "eyebrows-trans-up": -0.25, "nose-scale-vert-incr": 0.15,
+       "forehead-nubian-incr": -0.25}  # fmt: skip
 ARCHED = {"eyebrows-angle-up": 0.3}
 
 _EXPRESSIONS = {
@@ -98,7 +100,8 @@ class Template:
 @dataclass(frozen=True, eq=False)
 class Head:
     """One person's head: vertices and normals [n, 3] in metres; neutral: the vertices without expression;
-    eye_centres: [2, 3]; mouth: [2, 3] corners."""
+    eye_centres: [2, 3]; mouth: [2, 3] its corners without
+    expression, so that a smile does not move the picture's frame."""
 
     vertices: np.ndarray
     normals: np.ndarray
@@ -114,7 +117,7 @@ def shape(scene: Scene) -> Head:
     meshes = (np.stack([neutral, moved]).astype(np.float32) @ t.basis).reshape(2, -1, 3)
     vertices = meshes[1]
     eyes = np.stack([vertices[i].mean(0) for i in t.eyes])
-    return Head(vertices, vertex_normals(vertices, t.faces), meshes[0], eyes, vertices[t.corners])
+    return Head(vertices, vertex_normals(vertices, t.faces), meshes[0], eyes, meshes[0][t.corners])
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -130,7 +133,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def _coefficients(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Weights of the basis for the neutral head and for the head with its expression."""
     v = scene.values
-    man = 0.85 + 0.3 * (v["gender"] - 0.5) if v["gender"] >= 0.5 else 0.3 * v["gender"]
+    man = 1.0 + 0.3 * (v["gender"] - 0.5) if v["gender"] >= 0.5 else -0.15 + 0.3 * v["gender"]
     old = 0.9 * np.clip((scene.age - 28.0) / 60.0, 0.0, 1.0) ** 1.1
     gender, age = np.array([1 - man, man]), np.array([1 - old, old])
     race = np.array([scene.ancestry[k] for k in ("african", "asian", "european")])
@@ -142,13 +145,13 @@ def _coefficients(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     # Levels run over u in (0, 1); stretched so that the named ends are clearly at the ends.
     for table, level in ((WEIGHT, v["weight"]), (NOSE, v["nose"]), (LIPS, v["lips"])):
         for name, amplitude in table.items():
-            amounts[name] += amplitude * 2.0 * (level - 0.5)
+            amounts[name] += amplitude * 2.7 * (level - 0.5)
     for name, amplitude in MAN.items():
-        amounts[name] += amplitude * 2.0 * (man - 0.5)
+        amounts[name] += amplitude * (man - 0.5)
     if scene.label("arched eyebrows"):
         for name, amplitude in ARCHED.items():
             amounts[name] += amplitude
-    local = np.array([amounts[n] for n in _LOCALS]).clip(-1.2, 1.2)
+    local = np.array([amounts[n] for n in _LOCALS]).clip(-1.5, 1.5)
     local = np.stack([np.maximum(local, 0), np.maximum(-local, 0)], 1).ravel()
 
     actions = dict.fromkeys(_ACTIONS, 0.0)

@@ -128,7 +128,7 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
     hair_colour = np.array(hair.COLOURS[scene.label("hair_colour")])
     level = scene.values["brows"]
     thickness = float(np.interp(level, (0, 0.18, 0.5, 0.78, 1), (0.030, 0.040, 0.062, 0.085, 0.12)))
-    natural = skin * np.array([0.80, 0.52, 0.50]) * (1.0 if woman else 0.95)
+    natural = skin * (np.array([0.80, 0.46, 0.46]) if woman else np.array([0.76, 0.53, 0.50]))
     bold = np.array([0.50, 0.016, 0.035]) if scene.values["lips"] < 0.6 else np.array([0.42, 0.012, 0.09])
     lipstick = 1.0 if scene.label("lipstick") else 0.0
     lips = bold * (1 - 0.35 * melanin) if lipstick else natural * (0.9 if makeup else 1.0)
@@ -145,7 +145,7 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
         "lip_colour": lips,
         "hair_colour": hair_colour,
         "brow_colour": 0.5 * hair_colour * 0.8 + 0.004 if hair_colour.max() < 0.5 else 0.45 * hair_colour,
-        "shadow_colour": np.array([0.10, 0.055, 0.10]) * (1 - 0.6 * melanin) + 0.01,
+        "shadow_colour": np.array([0.16, 0.045, 0.19]) * (1 - 0.35 * melanin),
         "stubble": 0.85 if kind == "stubble" else 0.0,
         "bald": 1.0 if scene.label("hair_style") == "bald" else 0.0,
         "man": 0.0 if woman else 1.0,

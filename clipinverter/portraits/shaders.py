@@ -66,7 +66,7 @@ void main() {
     creases += 0.9 * face * line(lower - 0.50, 0.035) * smoothstep(0.0, -0.15, q.z) * smoothstep(0.95, 0.7, ax);
     creases += 0.6 * face * line(lower - 0.58, 0.03) * smoothstep(0.0, -0.15, q.z) * smoothstep(0.9, 0.7, ax);
     creases += 0.8 * face * line(ax - 0.62 - 0.2 * (q.z + 1.3), 0.03) * smoothstep(-1.15, -1.25, q.z) * smoothstep(-1.6, -1.45, q.z);
-    base *= 1.0 - clamp(creases * age * 0.42, 0.0, 0.5) * vec3(0.85, 1.0, 1.05);
+    base *= 1.0 - clamp(creases * age * (0.30 + 0.12 * man), 0.0, 0.5) * vec3(0.85, 1.0, 1.05);
     base *= 1.0 - angry * 0.45 * line(ax - 0.1, 0.03) * smoothstep(0.1, 0.2, q.z) * smoothstep(0.5, 0.38, q.z) * face;
     base *= mix(vec3(1.0), vec3(0.78, 0.66, 0.70), bags * face * line(lower - 0.36, 0.14) * smoothstep(0.02, -0.14, q.z));
     base *= 1.0 - age * 0.22 * smoothstep(0.70, 0.78, noise(q * 9.0 + 11.0)) * vec3(0.5, 0.7, 0.8) * (1.0 - melanin);
@@ -78,9 +78,9 @@ void main() {
     float lid = vm.w;
     float above = smoothstep(-0.02, 0.05, q.z);
     float lid_area = line(length((vec2(ax - 0.52, q.z - 0.13)) / vec2(1.35, 0.8)), 0.24) * face;
-    base = mix(base, shadow_colour, makeup * 0.72 * lid_area);
+    base = mix(base, shadow_colour, makeup * 0.9 * min(1.15 * lid_area, 1.0));
     base *= 1.0 - 0.12 * lid_area;
-    base = mix(base, vec3(0.012, 0.009, 0.008), lid * mix(0.35, 1.0, above) * mix(0.55, 0.95, max(makeup, 0.45 * (1.0 - man))));
+    base = mix(base, vec3(0.012, 0.009, 0.008), lid * mix(0.35, 1.0, above) * mix(0.55, 1.0, max(makeup, 0.65 * (1.0 - man))));
     /* brows */
     float u = (ax - 0.13) / 0.87;
     float centre = 0.255 + 0.07 * sin(clamp(u, 0.0, 1.0) * 2.6) - 0.05 * u + brow.y * (0.13 * exp(-pow((u - 0.6) / 0.3, 2.0)) - 0.03 * (1.0 - u));
@@ -124,7 +124,7 @@ void main() {
     vec3 right = normalize(cross(vec3(0, 0, 1), -gaze)), up = cross(-gaze, right);
     vec2 xy = vec2(dot(rel, right), dot(rel, up)) / iris_radius;
     float r = length(xy), a = atan(xy.y, xy.x);
-    vec3 white = vec3(0.74, 0.70, 0.67) * mix(vec3(1.0), vec3(0.95, 0.72, 0.68), smoothstep(1.4, 2.6, r));
+    vec3 white = vec3(0.62, 0.585, 0.56) * mix(vec3(1.0), vec3(0.95, 0.72, 0.68), smoothstep(1.4, 2.6, r));
     float fibre = 0.75 + 0.5 * noise(vec3(a * 9.0, r * 2.0, 1.0));
     vec3 ring = iris * fibre * mix(1.35, 0.8, smoothstep(0.3, 0.95, r)) * (1.0 + 0.7 * smoothstep(0.3, -0.9, xy.y + 0.3 * xy.x));
     ring *= 1.0 - 0.75 * smoothstep(0.78, 1.0, r);
