@@ -35,38 +35,80 @@ MAN = ("man", "guy", "male", "gentleman", "male person")
 ANYBODY = ("person", "face", "portrait of a person", "human face", "someone", "adult")
 
 WORDS: dict[str, Words] = {
-    "young": _w("young, youthful, younger, young adult", "a youthful face, young skin", "in the twenties"),
+    "young": _w(
+        "young, youthful, younger, young adult", "a youthful face, young skin", "in the twenties"
+    ),
     "middle-aged": _w("middle-aged, mature", "a middle-aged face", "in the forties"),
-    "old": _w("old, elderly, aged, older, senior, wrinkled", "wrinkles, an old face, wrinkled skin, aged skin"),
-    "pale skin": _w("pale, fair-skinned, light-skinned, white", "pale skin, fair skin, light skin, a pale complexion"),
-    "dark skin": _w("dark-skinned, black, brown-skinned", "dark skin, deep brown skin, a dark complexion, black skin"),
+    "old": _w(
+        "old, elderly, aged, older, senior, wrinkled",
+        "wrinkles, an old face, wrinkled skin, aged skin",
+    ),
+    "pale skin": _w(
+        "pale, fair-skinned, light-skinned, white",
+        "pale skin, fair skin, light skin, a pale complexion",
+    ),
+    "dark skin": _w(
+        "dark-skinned, black, brown-skinned",
+        "dark skin, deep brown skin, a dark complexion, black skin",
+    ),
     "thin face": _w("thin, slim, skinny", "a thin face, a slim face, hollow cheeks, a narrow face"),
-    "chubby": _w("chubby, fat, plump, overweight", "a chubby face, full cheeks, a round face, chubby cheeks, a double chin"),
+    "chubby": _w(
+        "chubby, fat, plump, overweight",
+        "a chubby face, full cheeks, a round face, chubby cheeks, a double chin",
+    ),
     "small nose": _w("", "a small nose, a little nose, a tiny nose"),
     "big nose": _w("", "a big nose, a large nose, a wide nose, a prominent nose"),
     "thin lips": _w("", "thin lips, narrow lips"),
     "big lips": _w("", "big lips, full lips, thick lips, plump lips"),
-    "bald": _w("bald, bald-headed, hairless", "a bald head, no hair, a shaved head, a bald scalp", "going bald"),
-    "mouth open": _w("open-mouthed", "an open mouth, the mouth open, the mouth slightly open, parted lips", "opening the mouth"),
+    "bald": _w(
+        "bald, bald-headed, hairless",
+        "a bald head, no hair, a shaved head, a bald scalp",
+        "going bald",
+    ),
+    "mouth open": _w(
+        "open-mouthed",
+        "an open mouth, the mouth open, the mouth slightly open, parted lips",
+        "opening the mouth",
+    ),
     "closed mouth": _w("", "a closed mouth, the mouth closed, closed lips"),
-    "neutral expression": _w("expressionless", "a neutral expression, a straight face, a calm face", "not smiling"),
+    "neutral expression": _w(
+        "expressionless", "a neutral expression, a straight face, a calm face", "not smiling"
+    ),
     "smiling": _w(
         "smiling, happy, cheerful, grinning",
         "a smile, a big smile, a happy face, a happy expression, a wide smile, a grin",
         "smiling, grinning, laughing, smiling happily",
     ),
-    "sad": _w("sad, unhappy, gloomy", "a sad face, a sad expression, a frown", "frowning, looking sad, looking unhappy"),
-    "angry": _w("angry, furious, mad", "an angry face, an angry expression, a furious look", "looking angry, scowling"),
+    "sad": _w(
+        "sad, unhappy, gloomy",
+        "a sad face, a sad expression, a frown",
+        "frowning, looking sad, looking unhappy",
+    ),
+    "angry": _w(
+        "angry, furious, mad",
+        "an angry face, an angry expression, a furious look",
+        "looking angry, scowling",
+    ),
     "surprised": _w(
         "surprised, shocked, astonished",
         "a surprised face, a surprised expression, raised eyebrows",
         "looking surprised, looking shocked",
     ),
-    "clean-shaven": _w("clean-shaven, beardless", "no beard, no facial hair, a clean-shaven face, a shaved face"),
-    "stubble": _w("unshaven, stubbly", "stubble, a five o'clock shadow, a light stubble beard, facial stubble"),
-    "moustache": _w("mustached", "a moustache, a mustache, a thick moustache", "wearing a moustache"),
+    "clean-shaven": _w(
+        "clean-shaven, beardless", "no beard, no facial hair, a clean-shaven face, a shaved face"
+    ),
+    "stubble": _w(
+        "unshaven, stubbly", "stubble, a five o'clock shadow, a light stubble beard, facial stubble"
+    ),
+    "moustache": _w(
+        "mustached", "a moustache, a mustache, a thick moustache", "wearing a moustache"
+    ),
     "goatee": _w("", "a goatee, a goatee beard, a chin beard", "wearing a goatee"),
-    "beard": _w("bearded", "a beard, a full beard, a thick beard, a big beard, a bushy beard", "wearing a beard"),
+    "beard": _w(
+        "bearded",
+        "a beard, a full beard, a thick beard, a big beard, a bushy beard",
+        "wearing a beard",
+    ),
     "thin eyebrows": _w("", "thin eyebrows, fine eyebrows, plucked eyebrows"),
     "bushy eyebrows": _w("", "bushy eyebrows, thick eyebrows, heavy eyebrows, big eyebrows"),
     "arched eyebrows": _w("", "arched eyebrows, high eyebrows, curved eyebrows"),
@@ -74,24 +116,54 @@ WORDS: dict[str, Words] = {
     "blue eyes": _w("blue-eyed", "blue eyes, bright blue eyes"),
     "green eyes": _w("green-eyed", "green eyes"),
     "no glasses": _w("", "no glasses, no eyeglasses", "not wearing glasses"),
-    "eyeglasses": _w("", "glasses, eyeglasses, a pair of glasses, reading glasses", "wearing glasses, wearing eyeglasses"),
-    "sunglasses": _w("", "sunglasses, dark glasses, a pair of sunglasses, shades", "wearing sunglasses, wearing dark glasses"),
-    "hat": _w("", "a hat, a cap, a beanie, a hat on", "wearing a hat, wearing a cap, wearing a beanie"),
+    "eyeglasses": _w(
+        "",
+        "glasses, eyeglasses, a pair of glasses, reading glasses",
+        "wearing glasses, wearing eyeglasses",
+    ),
+    "sunglasses": _w(
+        "",
+        "sunglasses, dark glasses, a pair of sunglasses, shades",
+        "wearing sunglasses, wearing dark glasses",
+    ),
+    "hat": _w(
+        "", "a hat, a cap, a beanie, a hat on", "wearing a hat, wearing a cap, wearing a beanie"
+    ),
     "no hat": _w("", "no hat", "not wearing a hat"),
     "earrings": _w("", "earrings, a pair of earrings, gold earrings", "wearing earrings"),
     "no earrings": _w("", "no earrings", "not wearing earrings"),
-    "lipstick": _w("", "lipstick, red lips, red lipstick, painted lips", "wearing lipstick, wearing red lipstick"),
-    "heavy makeup": _w("", "heavy makeup, makeup, eye shadow, a lot of makeup", "wearing makeup, wearing heavy makeup"),
+    "lipstick": _w(
+        "",
+        "lipstick, red lips, red lipstick, painted lips",
+        "wearing lipstick, wearing red lipstick",
+    ),
+    "heavy makeup": _w(
+        "",
+        "heavy makeup, makeup, eye shadow, a lot of makeup",
+        "wearing makeup, wearing heavy makeup",
+    ),
     "no makeup": _w("", "no makeup, no make-up", "not wearing makeup"),
-    "rosy cheeks": _w("blushing, rosy-cheeked", "rosy cheeks, red cheeks, pink cheeks, flushed cheeks", "blushing"),
+    "rosy cheeks": _w(
+        "blushing, rosy-cheeked", "rosy cheeks, red cheeks, pink cheeks, flushed cheeks", "blushing"
+    ),
     "freckles": _w("freckled", "freckles, a freckled face, freckles on the cheeks"),
-    "turned left": _w("", "the head turned to the left", "looking left, looking to the left, facing left"),
-    "turned right": _w("", "the head turned to the right", "looking right, looking to the right, facing right"),
-    "dark background": _w("", "a dark background, a black background", "standing before a dark background"),
-    "bright background": _w("", "a bright background, a light background", "standing before a bright background"),
+    "turned left": _w(
+        "", "the head turned to the left", "looking left, looking to the left, facing left"
+    ),
+    "turned right": _w(
+        "", "the head turned to the right", "looking right, looking to the right, facing right"
+    ),
+    "dark background": _w(
+        "", "a dark background, a black background", "standing before a dark background"
+    ),
+    "bright background": _w(
+        "", "a bright background, a light background", "standing before a bright background"
+    ),
     "t-shirt": _w("", "a t-shirt", "wearing a t-shirt"),
     "shirt": _w("", "a shirt with a collar, a collared shirt", "wearing a shirt"),
-    "turtleneck": _w("", "a turtleneck, a turtleneck sweater", "wearing a turtleneck, wearing a sweater"),
+    "turtleneck": _w(
+        "", "a turtleneck, a turtleneck sweater", "wearing a turtleneck, wearing a sweater"
+    ),
     "bangs": _w("", "bangs, a fringe, bangs over the forehead", "wearing bangs"),
     "receding hairline": _w("balding", "a receding hairline, a high forehead, thinning hair"),
 }

@@ -14,7 +14,13 @@ import numpy as np
 
 from .variables import N_LATENTS, VARIABLES, Choice, Free, Level, slots, years
 
-_HAIR_LENGTH = {"short": "short hair", "bob": "bob", "long": "long hair", "bun": "bun", "bald": "bald"}
+_HAIR_LENGTH = {
+    "short": "short hair",
+    "bob": "bob",
+    "long": "long hair",
+    "bun": "bun",
+    "bald": "bald",
+}
 _PLAIN = {
     "facial_hair": ("clean-shaven", "none"),
     "glasses": ("no glasses", "none"),
@@ -42,14 +48,18 @@ def _name(variable: str, label: str | None) -> str:
         return plain[0]
     if variable == "hair_style":
         return _HAIR_LENGTH[label]
-    suffix = {"hair_colour": " hair", "hair_texture": " hair", "eye_colour": " eyes"}.get(variable, "")
+    suffix = {"hair_colour": " hair", "hair_texture": " hair", "eye_colour": " eyes"}.get(
+        variable, ""
+    )
     return label + suffix
 
 
 def _labels(variable: Level | Choice) -> tuple[str | None, ...]:
     if isinstance(variable, Choice):
         return variable.options
-    return tuple(name for name, _, _ in variable.labels) + ((None,) if variable.name in _PLAIN else ())
+    return tuple(name for name, _, _ in variable.labels) + (
+        (None,) if variable.name in _PLAIN else ()
+    )
 
 
 ATTRIBUTES: Mapping[str, Attribute] = {
@@ -123,7 +133,9 @@ class Scene:
             return attribute == "mouth open"
         if attribute == "clean-shaven" and self.is_woman:
             return False
-        if self.label("hair_style") == "bald" and (a.variable in _HAIR_NEEDED or self._only_hair_shows(a.variable)):
+        if self.label("hair_style") == "bald" and (
+            a.variable in _HAIR_NEEDED or self._only_hair_shows(a.variable)
+        ):
             return False
         if a.variable == "eye_colour" and self.label("glasses") == "sunglasses":
             return False

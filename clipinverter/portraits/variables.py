@@ -63,7 +63,9 @@ class Level:
         rank = (value - low) / max(high - low, _EDGE)
         intervals = self._intervals(label, earlier)
         target_low, target_high = min(intervals, key=lambda r: abs((r[0] + r[1]) / 2 - value))
-        margin = 0.1 * (target_high - target_low)  # away from the border: a clear member of the class
+        margin = 0.1 * (
+            target_high - target_low
+        )  # away from the border: a clear member of the class
         u = target_low + margin + rank * (target_high - target_low - 2 * margin)
         return np.array([ndtri(np.clip(u, _EDGE, 1 - _EDGE))])
 
@@ -76,7 +78,9 @@ class Level:
 
     def _enclosing(self, value: float, earlier: Values) -> tuple[float, float]:
         label = self.label(value, earlier)
-        return next((r for r in self._intervals(label, earlier) if r[0] <= value <= r[1]), (0.0, 1.0))
+        return next(
+            (r for r in self._intervals(label, earlier) if r[0] <= value <= r[1]), (0.0, 1.0)
+        )
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,9 @@ def _hair_colour(v: Values) -> Mapping[str, float]:
     natural = {"black": 0.3, "brown": 0.26, "blond": 0.22, "red": 0.22}
     dyed = dict.fromkeys(("blue", "pink", "green", "purple"), 0.045)
     left = 1 - grey - sum(dyed.values())
-    return {k: p * left for k, p in natural.items()} | {"gray": grey * 0.6, "white": grey * 0.4} | dyed
+    return (
+        {k: p * left for k, p in natural.items()} | {"gray": grey * 0.6, "white": grey * 0.4} | dyed
+    )
 
 
 def _facial_hair(v: Values) -> Mapping[str, float]:
@@ -199,7 +205,9 @@ VARIABLES: tuple[Variable, ...] = (
         ("black", "brown", "blond", "red", "gray", "white", "blue", "pink", "green", "purple"),
         _hair_colour,
     ),
-    Choice("hair_texture", ("straight", "wavy", "curly"), _fixed(straight=0.4, wavy=0.32, curly=0.28)),
+    Choice(
+        "hair_texture", ("straight", "wavy", "curly"), _fixed(straight=0.4, wavy=0.32, curly=0.28)
+    ),
     _yes("bangs", 0.25),
     _yes("receding hairline", lambda v: 0.02 if _is_woman(v) else 0.25),
     Choice(
@@ -213,7 +221,11 @@ VARIABLES: tuple[Variable, ...] = (
     Level("brows", (("thin eyebrows", 0.0, 0.18), ("bushy eyebrows", 0.78, 1.0))),
     _yes("arched eyebrows", 0.2),
     Choice("eye_colour", ("brown", "blue", "green"), _fixed(brown=0.5, blue=0.26, green=0.24)),
-    Choice("glasses", ("none", "eyeglasses", "sunglasses"), _fixed(none=0.7, eyeglasses=0.2, sunglasses=0.1)),
+    Choice(
+        "glasses",
+        ("none", "eyeglasses", "sunglasses"),
+        _fixed(none=0.7, eyeglasses=0.2, sunglasses=0.1),
+    ),
     _yes("hat", 0.1),
     _yes("earrings", lambda v: 0.32 if _is_woman(v) else 0.05),
     _yes("lipstick", lambda v: 0.38 if _is_woman(v) else 0.03),
@@ -224,7 +236,11 @@ VARIABLES: tuple[Variable, ...] = (
     Level("pitch"),
     Level("backdrop", (("dark background", 0.0, 0.25), ("bright background", 0.75, 1.0))),
     Free("backdrop_colour", 3),
-    Choice("clothes", ("t-shirt", "shirt", "turtleneck"), _fixed(**{"t-shirt": 0.4, "shirt": 0.35, "turtleneck": 0.25})),
+    Choice(
+        "clothes",
+        ("t-shirt", "shirt", "turtleneck"),
+        _fixed(**{"t-shirt": 0.4, "shirt": 0.35, "turtleneck": 0.25}),
+    ),
     Free("clothes_colour", 3),
     Free("light", 4),
     Free("hair_detail", 4),

@@ -1,0 +1,1 @@
+"""Training: one resumable command for every stage, `python -m clipinverter.training STAGE`."""

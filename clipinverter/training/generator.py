@@ -1,0 +1,171 @@
+"""The portrait generator: StyleGAN2 distilled from the renderer.
+
+Every z has a teacher image (`portraits.scene.to_z`), so most of the learning is paired: L1 and a perceptual distance,
+coarse to fine. A discriminator conditioned on z comes in late and slowly; it sharpens what the pairs left soft.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clipinverter.domains import Domain
+from clipinverter.models.stylegan2 import Discriminator, Generator, grow
+from clipinverter.training import data, weights
+from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
+from clipinverter.training.losses import Perceptual, r1_penalty
+
+MAPPING_RATE = 10.0  # lr_mul 0.01 suits millions of images; this makes it 0.1
+PERCEPTUAL = 0.6
+R1_EVERY, R1_GAMMA = 16, 1.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Training at one resolution. `adversary` is the weight of the discriminator's loss, 0 for none."""
+
+    size: int
+    steps: int
+    batch: int
+    rate: float = 2e-3
+    adversary: float = 0.0
+
+
+def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
+    """Coarse to fine up to `size`; `scale` stretches the number of steps."""
+    plan = (
+        Phase(32, 3000, 32, 4e-3),
+        Phase(64, 2000, 24, 3e-3),
+        Phase(128, 4000, 16, 2.5e-3),
+    )
+    return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
+
+
+def trainable(generator: Generator) -> list[dict]:
+    """Parameter groups: the mapping network learns faster, the noise strengths stay zero."""
+    mapping, rest = [], []
+    for name, parameter in generator.named_parameters():
+        if name.endswith("noise.weight"):
+            parameter.requires_grad_(False)
+        else:
+            (mapping if name.startswith("style.") else rest).append(parameter)
+    return [{"params": mapping, "factor": MAPPING_RATE}, {"params": rest, "factor": 1.0}]
+
+
+def optimizer_of(generator: Generator, rate: float) -> torch.optim.Adam:
+    groups = [{"params": g["params"], "lr": rate * g["factor"]} for g in trainable(generator)]
+    return torch.optim.Adam(groups, betas=(0.0, 0.99))
+
+
+def draw(generator: Generator, z: Tensor) -> Tensor:
+    """z [B, style_dim] -> images."""
+    w_plus = generator.mapping(z)[:, None].expand(-1, generator.n_latent, -1)
+    return generator(w_plus, noise="none")
+
+
+def step_of(
+    phase: Phase,
+    generator: Generator,
+    critic: Critic | None,
+    average: Average,
+    rendered: data.RenderedSet,
+) -> tuple[torch.optim.Adam, Step]:
+    """A phase's optimiser and step: paired losses, and the critic's opinion where there is one."""
+    optimizer = optimizer_of(generator, phase.rate)
+    perceptual = Perceptual().to(memory_format=torch.channels_last)
+
+    def step(i: int, rng: np.random.Generator) -> dict[str, float]:
+        set_rate(optimizer, cosine(i, phase.steps, floor=0.1))
+        indices = rng.integers(len(rendered), size=phase.batch)
+        real = rendered.batch(indices, phase.size)
+        z = data.z_of(rendered.latents[indices], rng, generator.style_dim)
+        numbers = {}
+        with bfloat16():
+            fake = draw(generator, z)
+            loss = loss_l1 = F.l1_loss(fake.float(), real)
+            numbers["l1"] = loss_l1.item()
+            if phase.size > 32:
+                loss_perceptual = perceptual(fake, real)
+                loss = loss + PERCEPTUAL * loss_perceptual
+                numbers["perceptual"] = loss_perceptual.item()
+            if critic is not None:
+                ramp = min(1.0, i / (0.2 * phase.steps + 1))
+                loss_adversary = critic.opinion(fake, z)
+                loss = loss + ramp * phase.adversary * loss_adversary
+                numbers["adversary"] = loss_adversary.item()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(generator, i)
+        if critic is not None:
+            numbers["critic"] = critic.learn(real, fake.detach().float(), z, i)
+        return numbers
+
+    return optimizer, step
+
+
+@dataclass(frozen=True)
+class Critic:
+    """The discriminator, conditioned on z, with its optimiser."""
+
+    network: Discriminator
+    optimizer: torch.optim.Adam
+
+    def opinion(self, fake: Tensor, z: Tensor) -> Tensor:
+        """The generator's non-saturating loss."""
+        self.network.requires_grad_(False)
+        loss = F.softplus(-self.network(fake, z)).mean()
+        self.network.requires_grad_(True)
+        return loss
+
+    def learn(self, real: Tensor, fake: Tensor, z: Tensor, i: int) -> float:
+        """One step of the discriminator, with lazy R1 in float32; returns its loss."""
+        with bfloat16():
+            fake_score, real_score = self.network(torch.cat([fake, real]), z.repeat(2, 1)).chunk(2)
+            loss = F.softplus(fake_score).mean() + F.softplus(-real_score).mean()
+        value = loss.item()
+        if i % R1_EVERY == 0:
+            few = real[: len(real) // 2].requires_grad_()
+            penalty = r1_penalty(self.network(few, z[: len(few)]), few)
+            loss = loss + R1_EVERY * 0.5 * R1_GAMMA * penalty
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return value
+
+
+def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
+    """All phases in turn; writes generator.safetensors.
+
+    A phase that is finished is not repeated on `resume`; the next one starts from its average.
+    """
+    rendered = data.load(images)
+    previous: Average | None = None
+    for number, phase in enumerate(phases(domain.image_size, scale)):
+        generator = Generator(
+            phase.size, domain.style_dim, domain.n_mlp, domain.channel_base, domain.channel_max
+        )
+        if previous is not None:
+            grow(previous.module.state_dict(), generator)
+        average = Average(generator, 0.998)
+        critic = None
+        if phase.adversary:
+            network = Discriminator(
+                phase.size, domain.channel_base, domain.channel_max, domain.style_dim
+            )
+            critic = Critic(
+                network, torch.optim.Adam(network.parameters(), lr=5e-4, betas=(0.0, 0.99))
+            )
+        optimizer, step = step_of(phase, generator, critic, average, rendered)
+        state = {"generator": generator, "optimizer": optimizer, "average": average}
+        if critic is not None:
+            state |= {"critic": critic.network, "critic_optimizer": critic.optimizer}
+        stage = Stage(f"generator-{number}-{phase.size}", phase.steps, state, step)
+        run(stage, folder, resume=resume)
+        previous = average
+    weights.write(folder, "generator", previous.module.state_dict())

@@ -1,0 +1,154 @@
+"""The objective of both training stages of CLIPInverter (paper, section 3.4), over the networks of a domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clipinverter.clip import TextImageModel
+from clipinverter.domains import Domain
+from clipinverter.models.encoder import Encoder
+from clipinverter.models.irse import ArcFace, face_features
+from clipinverter.models.remapper import RemapperGenerator
+from clipinverter.training import data, edits, weights
+from clipinverter.training.losses import (
+    Perceptual,
+    directional_clip_loss,
+    identity_loss,
+    w_norm_loss,
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each loss counts. `counterfactual` is ours: the distance to the picture that the renderer's edited
+    scene stands for; 0 is the paper."""
+
+    identity: float
+    l2: float
+    lpips: float
+    clip: float
+    w_norm: float
+    cycle: float = 1.0
+    counterfactual: float = 0.0
+
+
+STAGE_ONE = Weights(identity=0.1, l2=1.0, lpips=0.6, clip=1.0, w_norm=0.005)
+STAGE_TWO = Weights(identity=0.15, l2=0.15, lpips=0.15, clip=1.75, w_norm=0.0)
+"""The published weights. The authors' second stage logs the w-norm and does not add it."""
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """The frozen networks that a stage learns against."""
+
+    generator: RemapperGenerator
+    encoder: Encoder
+    latent_avg: Tensor
+    text_image: TextImageModel
+    identity: ArcFace
+    perceptual: Perceptual
+
+    @classmethod
+    def load(cls, folder: Path, domain: Domain) -> Teachers:
+        encoder, latent_avg = weights.encoder(folder, domain)
+        return cls(
+            weights.generator(folder, domain),
+            encoder.to(memory_format=torch.channels_last),
+            latent_avg,
+            weights.text_image(folder),
+            weights.identity(folder),
+            Perceptual().to(memory_format=torch.channels_last),
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of edits, with everything that does not depend on what is trained.
+
+    images [B, 3, S, S]; w_plus [B, n_latent, D] and features: their inversion; prompt, caption [B, text_dim]: raw
+    embeddings of the wanted change and of what is there; asks [B] bool: whether the prompt asks for a change;
+    shift [B, D]: how w changes in truth.
+    """
+
+    images: Tensor
+    w_plus: Tensor
+    features: tuple[Tensor, Tensor, Tensor]
+    prompt: Tensor
+    caption: Tensor
+    asks: Tensor
+    shift: Tensor
+
+
+@torch.no_grad()
+def make_batch(
+    teachers: Teachers,
+    rendered: data.RenderedSet,
+    frequency: np.ndarray,
+    count: int,
+    rng: np.random.Generator,
+) -> Batch:
+    """Half renders, half pictures of the generator; lightly augmented, each with a prompt."""
+    indices = rng.integers(len(rendered), size=count // 2)
+    latents = np.concatenate(
+        [rendered.latents[indices], data.random_latents(count - count // 2, rng)]
+    )
+    wanted = edits.sample(latents, frequency, rng)
+    generator = teachers.generator
+    seed = int(rng.integers(1 << 31))  # the same nuisance before and after the edit
+    w = edits.w_of(generator, latents, np.random.default_rng(seed))
+    w_edited = edits.w_of(generator, wanted.edited_latents, np.random.default_rng(seed))
+    own = generator(w[count // 2 :, None].expand(-1, generator.n_latent, -1), noise="none")
+    images = torch.cat([rendered.batch(indices, generator.size), own.clamp(-1, 1)])
+    features = teachers.encoder.trunk_features(images.to(memory_format=torch.channels_last))
+    texts = teachers.text_image.embed_text([*wanted.prompts, *wanted.captions])
+    return Batch(
+        images=images,
+        w_plus=teachers.encoder.heads(*features) + teachers.latent_avg,
+        features=features,
+        prompt=texts[:count],
+        caption=texts[count:],
+        asks=torch.from_numpy((wanted.edited_latents != latents).any(axis=1)),
+        shift=w_edited - w,
+    )
+
+
+def objective(
+    teachers: Teachers,
+    scales: Weights,
+    drawn: Tensor,
+    wanted: Tensor,
+    source: Tensor,
+    w_plus: Tensor,
+    source_text: Tensor,
+    target_text: Tensor,
+    asks: Tensor,
+) -> tuple[Tensor, dict[str, float]]:
+    """The sum of the paper's losses for pictures `drawn` [B, 3, S, S].
+
+    wanted: what they are compared with (the original); source: where the CLIP direction starts (the original, or in
+    the cycle pass the edited picture); the direction counts only where `asks`.
+    """
+    with torch.no_grad():
+        wanted_person = face_features(teachers.identity, wanted)
+        source_clip = teachers.text_image.embed_image(source)
+    person = face_features(teachers.identity, drawn).float()
+    way = directional_clip_loss(
+        source_clip.float(),
+        teachers.text_image.embed_image(drawn).float(),
+        source_text,
+        target_text,
+    )
+    parts = {
+        "identity": scales.identity * identity_loss(person, wanted_person.float()),
+        "l2": scales.l2 * F.mse_loss(drawn.float(), wanted),
+        "lpips": scales.lpips * teachers.perceptual(drawn, wanted),
+        "clip": scales.clip * (way * asks).sum() / asks.sum().clamp(min=1),
+        "w_norm": scales.w_norm * w_norm_loss(w_plus, teachers.latent_avg),
+    }
+    return sum(parts.values()), {key: value.item() for key, value in parts.items()}

@@ -1,0 +1,85 @@
+"""Finished weights of the stages, between training and the demo: one fp16 safetensors file a part."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from clipinverter import checkpoints, clip
+from clipinverter.clip import TextImageModel
+from clipinverter.domains import Domain
+from clipinverter.loading import build_networks
+from clipinverter.models.adapter import Adapter
+from clipinverter.models.encoder import Encoder
+from clipinverter.models.irse import ArcFace
+from clipinverter.models.remapper import RemapperGenerator
+
+
+def write(folder: Path, part: str, weights: dict[str, torch.Tensor]) -> None:
+    """Saves one part's weights."""
+    checkpoints.save_weights(folder / f"{part}.safetensors", weights)
+
+
+def read(folder: Path, part: str) -> dict[str, torch.Tensor]:
+    """One part's weights; raises CheckpointError naming the stage to run where they are missing."""
+    path = folder / f"{part}.safetensors"
+    if not path.exists():
+        raise checkpoints.CheckpointError(
+            f"{path} is missing: run python -m clipinverter.training {part} first."
+        )
+    return checkpoints.load_weights(path)
+
+
+def _filled(network: nn.Module, weights: dict[str, torch.Tensor]) -> nn.Module:
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+def generator(folder: Path, domain: Domain) -> RemapperGenerator:
+    """The trained generator with a remapper that has not learnt anything yet, frozen."""
+    network = build_networks(domain)[0]
+    network.load_state_dict(read(folder, "generator"), strict=False)
+    return network.eval().requires_grad_(False)
+
+
+def encoder(folder: Path, domain: Domain) -> tuple[Encoder, torch.Tensor]:
+    """The trained encoder, frozen, and latent_avg [n_latent, style_dim]."""
+    weights = read(folder, "encoder")
+    latent_avg = weights.pop("latent_avg")
+    return _filled(build_networks(domain)[1], weights), latent_avg
+
+
+def adapter(folder: Path, domain: Domain) -> Adapter:
+    """The adapter of stage one, frozen."""
+    return _filled(build_networks(domain)[2], read(folder, "adapter"))
+
+
+def text_image(folder: Path) -> TextImageModel:
+    """The trained text-image model, frozen."""
+    model = clip.build(clip.PORTRAITS)
+    _filled(model.model, read(folder, "clip"))
+    return model
+
+
+IDENTITY = {"widths": (32, 64, 128, 256), "units": (2, 2, 2, 2), "embedding_dim": 256}
+
+
+def identity(folder: Path) -> ArcFace:
+    """The trained identity network, frozen."""
+    return _filled(ArcFace(**IDENTITY), read(folder, "identity"))
+
+
+def export(folder: Path, target: Path) -> None:
+    """Copies a finished set to where the demo looks for it."""
+    target.mkdir(parents=True, exist_ok=True)
+    for part, name in {
+        "remapper": "generator",  # the remapper is part of its generator's file
+        "encoder": "encoder",
+        "adapter": "adapter",
+        "clip": "clip",
+        "identity": "identity",
+    }.items():
+        shutil.copyfile(folder / f"{part}.safetensors", target / f"{name}.safetensors")
