@@ -6,6 +6,7 @@ instead of the framework's, and the same on the page and over the network.
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, PngImagePlugin
@@ -60,7 +61,9 @@ def answer(
             prompt, strength = check_prompt(prompt), check_strength(strength)
         path = photo.get("path") if isinstance(photo, dict) else None
         if not path:
-            raise PhotoError(text.NO_PICTURE)
+            raise Refusal(text.NO_PICTURE)
+        if not Path(path).is_file():
+            raise Refusal(text.PICTURE_GONE)
         if align not in ("auto", "none"):
             raise Refusal(text.UNKNOWN_ALIGN)
         editor = get_editor()

@@ -156,17 +156,6 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
             return show(photo, prompt.strip() or None, strength, align, progress)
 
         def edit(image: Any, prompt: str, strength: float = 1.0, align: str = "auto") -> tuple:
-            """Edit a portrait by text.
-
-            Parameters:
-                image: the picture, any common format, at most 20 MB.
-                prompt: the wanted look in words, e.g. "a smiling woman with red hair".
-                strength: 0 (the picture as the model draws it) to 2; 1 is the published method.
-                align: "auto" finds the face; "none" takes the picture as an aligned face.
-            Returns:
-                The pictures before and after (PNG), and what happened: `stages` that ran,
-                `timings_ms` of each, and stages that were `cached`.
-            """
             try:
                 got = api.answer(get_editor, image, prompt, strength, align)
             except api.Refusal as refusal:
@@ -202,7 +191,13 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
         after = gr.Image(label="after", format="png", visible=False)
         report = gr.JSON(label="info", visible=False)
         endpoint.click(
-            edit, inputs, [before, after, report], preprocess=False, api_name="edit", **QUEUE
+            edit,
+            inputs,
+            [before, after, report],
+            preprocess=False,
+            api_name="edit",
+            api_description=text.ENDPOINT,
+            **QUEUE,
         )
     return demo.queue(max_size=64)
 

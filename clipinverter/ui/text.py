@@ -28,8 +28,17 @@ PRIVACY = (
     "within two hours. A downloaded picture carries its prompt and strength as metadata."
 )
 
+ENDPOINT = (
+    "Edits a portrait by text. image: any common format, at most 20 MB. prompt: the wanted look in "
+    'words, e.g. "a smiling woman with red hair". strength: from 0, the picture as the model draws '
+    'it, to 2; 1 is the published method. align: "auto" finds the face, "none" takes the picture '
+    "as an aligned face. Returns the pictures before and after as PNG, and as JSON the `stages` that "
+    "ran, the `timings_ms` of each, and the stages that were `cached`."
+)
+
 START = "Choose an example or add a picture."
 NO_PICTURE = "Please add a picture first: upload one, or choose an example."
+PICTURE_GONE = "The picture is no longer on the server. Please add it again."
 UNKNOWN_ALIGN = 'Align must be "auto" (find the face) or "none" (it is cut out already).'
 INVERTED = "This is how the model draws the picture. Now describe a change."
 WENT_WRONG = "Something went wrong on the server. Please try again, or try another picture."

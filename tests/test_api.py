@@ -1,0 +1,216 @@
+"""The endpoint /edit of a running server: results, one sentence for every refusal, sessions."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from gradio.utils import get_upload_folder
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from clipinverter.checkpoints import CheckpointError
+from clipinverter.editor import Editor
+from tests.serving import serve
+from tests.tiny import count_calls, picture, tiny_models
+
+
+@pytest.fixture(scope="module")
+def models():
+    return tiny_models()
+
+
+@pytest.fixture(scope="module")
+def calls(models):
+    return count_calls(models)
+
+
+@pytest.fixture(scope="module")
+def url(models, calls):
+    editor = Editor(models)
+    with serve(lambda: editor) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(url):
+    return Client(url, verbose=False)
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "photo.png"
+    picture(7).save(path)
+    return path
+
+
+def edit(client, photo, prompt="a bald man", strength=1.0, align="none"):
+    return client.predict(
+        handle_file(photo) if photo else None, prompt, strength, align, api_name="/edit"
+    )
+
+
+def pixels(path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_an_edit(client, photo):
+    before, after, info = edit(client, photo)
+    editor = Editor(tiny_models())
+    expected = editor.edit(editor.invert(picture(7), "none"), "a bald man")
+    assert np.array_equal(pixels(before), np.asarray(expected.inversion.image))
+    assert np.array_equal(pixels(after), np.asarray(expected.image))
+    assert info["stages"] == list(info["timings_ms"])
+    assert info["stages"] == [stage.name for stage in expected.inversion.stages + expected.stages]
+    assert info["cached"] == []
+    assert all(ms >= 0 for ms in info["timings_ms"].values())
+
+
+def test_the_second_time_only_what_is_new_runs(client, photo, calls):
+    edit(client, photo, "a woman")
+    calls.clear()
+    *_, info = edit(client, photo, "a woman", 0.5)
+    assert info["stages"] == ["generator"]
+    assert {"trunk", "text", "adapter", "residual"} <= set(info["cached"])
+    assert calls == {"generator": 1}
+    *_, info = edit(client, photo, "a man", 0.5)
+    assert not {"align", "trunk", "heads"} & set(info["stages"])
+
+
+def test_strength_zero_gives_the_same_picture_twice(client, photo):
+    before, after, _ = edit(client, photo, strength=0)
+    assert np.array_equal(pixels(before), pixels(after))
+
+
+def test_the_result_says_where_it_comes_from(client, photo):
+    before, after, _ = edit(client, photo, "a man in a café, 日本", 0.5)
+    entries = Image.open(after).text
+    assert entries["prompt"] == "a man in a café, 日本"
+    assert entries["strength"] == "0.5"
+    assert (entries["method"], entries["model"]) == ("CLIPInverter", "tiny")
+    assert "prompt" not in Image.open(before).text
+
+
+def test_strength_and_alignment_have_defaults(client, photo):
+    with pytest.raises(AppError, match="No face"):
+        client.predict(handle_file(photo), "a man", api_name="/edit")
+
+
+def test_the_endpoint_is_documented(client):
+    endpoint = client.view_api(return_format="dict")["named_endpoints"]["/edit"]
+    assert [p["parameter_name"] for p in endpoint["parameters"]] == [
+        "image", "prompt", "strength", "align"
+    ]  # fmt: skip
+    assert len(endpoint["returns"]) == 3
+    assert "aligned face" in endpoint["description"]
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/edit"]
+
+
+def text_as_png(folder: Path) -> Path:
+    path = folder / "text.png"
+    path.write_text("I am not a picture.")
+    return path
+
+
+def half_a_picture(folder: Path) -> Path:
+    path = folder / "half.png"
+    picture(1).save(path)
+    path.write_bytes(path.read_bytes()[:500])
+    return path
+
+
+def noise(folder: Path) -> Path:
+    path = folder / "noise.png"
+    picture(1).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "changes", "sentence"),
+    [
+        (text_as_png, {}, "not a picture"),
+        (half_a_picture, {}, "damaged"),
+        (noise, {"align": "auto"}, "No face was found"),
+        (noise, {"prompt": " "}, "Please describe"),
+        (noise, {"prompt": "x" * 10_000}, "10,000 characters"),
+        (noise, {"strength": 2.5}, "from 0 to 2"),
+        (noise, {"strength": "strong"}, "from 0 to 2"),
+        (noise, {"align": "yes"}, "Align must be"),
+        (lambda folder: None, {}, "add a picture"),
+    ],
+)
+def test_every_refusal_is_a_sentence_and_the_server_goes_on(
+    client, photo, tmp_path, make, changes, sentence
+):
+    with pytest.raises(AppError, match=sentence) as refusal:
+        edit(client, make(tmp_path), **changes)
+    assert str(refusal.value).endswith((".", '".'))
+    assert "Traceback" not in str(refusal.value)
+    assert str(tmp_path) not in str(refusal.value)
+    assert edit(client, photo)[2]["model"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/hostname", str(Path(__file__).parent.parent / "LICENSE"), "app.py"]
+)
+def test_files_of_the_server_are_out_of_reach(url, path):
+    """A client may not name a file that nobody uploaded."""
+    photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    answer = post(url, [photo, "a man", 1.0, "none"])
+    assert "event: error" in answer
+    assert path not in answer
+    assert "format" not in answer  # which would mean that it was opened
+
+
+def test_an_upload_that_is_gone_is_asked_for_again(url):
+    path = f"{get_upload_folder()}/gone.png"
+    photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    answer = post(url, [photo, "a man", 1.0, "none"])
+    assert "add it again" in answer
+    assert path not in answer
+
+
+def post(url: str, data: list) -> str:
+    """The endpoint's answer to a request that the client library would not send."""
+    event = httpx.post(f"{url}gradio_api/call/edit", json={"data": data}).json()["event_id"]
+    return httpx.get(f"{url}gradio_api/call/edit/{event}").text
+
+
+def test_an_unexpected_failure_is_a_sentence_too(photo, caplog):
+    def broken() -> Editor:
+        raise MemoryError("secret detail")
+
+    with serve(broken) as address:
+        client = Client(address, verbose=False)
+        with pytest.raises(AppError, match="went wrong") as refusal:
+            edit(client, photo)
+    assert "secret" not in str(refusal.value)
+    assert "secret detail" in caplog.text  # but whoever runs the server learns of it
+
+
+def test_missing_weights_are_named(photo):
+    def missing() -> Editor:
+        raise CheckpointError("The weights are not there.")
+
+    with serve(missing) as address:
+        client = Client(address, verbose=False)
+        with pytest.raises(AppError, match="weights are not there"):
+            edit(client, photo)
+
+
+def test_sessions_get_their_own_pictures(url, tmp_path):
+    def visit(seed: int) -> list[np.ndarray]:
+        path = tmp_path / f"{seed}.png"
+        picture(100 + seed).save(path)
+        client = Client(url, verbose=False)
+        return [pixels(edit(client, path, f"person {seed}")[1]) for _ in range(2)]
+
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(pool.map(visit, range(4)))
+    editor = Editor(tiny_models())
+    for seed, images in enumerate(seen):
+        inversion = editor.invert(picture(100 + seed), "none")
+        expected = np.asarray(editor.edit(inversion, f"person {seed}").image)
+        assert all(np.array_equal(image, expected) for image in images)
