@@ -105,7 +105,7 @@ class EqualConv2d(nn.Module):
         """[B, in_channels, H, W] -> [B, out_channels, H', W']."""
         bias = None if self.bias is None else self.bias * self.gain
         x = F.conv2d(x, self.weight * self.scale, bias, self.stride, self.padding)
-        return F.leaky_relu(x, SLOPE) if self.activate else x
+        return F.leaky_relu(x, SLOPE, inplace=True) if self.activate else x
 
 
 def blur_kernel(gain: float = 1.0) -> Tensor:

@@ -103,7 +103,7 @@ class StyledConv(nn.Module):
         if noise is not None:
             shift = shift + (noise * (self.noise.weight * GAIN)).to(x.dtype)
         x = torch.addcmul(shift, x, factor[:, :, None, None].to(x.dtype))
-        return F.leaky_relu(x, SLOPE)
+        return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 class ToRGB(nn.Module):
