@@ -219,13 +219,13 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
     volume = 1 + 0.35 * detail[1] + {"straight": 0.0, "wavy": 0.35, "curly": 1.2}[texture]
     r, q, n = roots.random, roots.q, roots.normal
     front = np.clip((1.0 - q[:, 1]) / 1.2, 0, 1) * np.clip((q[:, 2] - 0.5) / 0.4, 0, 1)
-    part = 0.45 * np.sign(detail[0]) * (0.35 + abs(detail[0])) if texture != "curly" else 0.0
+    part = 0.5 * np.tanh(2.5 * detail[0]) if texture != "curly" else 0.0
     side = np.tanh((q[:, 0] - part * np.clip(q[:, 2], 0, 1.2)) / 0.08)
     layer = (0.03 + 0.10 * volume * r[:, 0]).astype(np.float32)
 
     steps, gravity, cut, target = 11, 0.5, -9.0, None
     if style == "bun":
-        target = np.array([0.5 * np.sign(detail[0] + 1e-6), 0.85, 1.62], np.float32)
+        target = np.array([0.55 * np.tanh(2.5 * detail[0]), 0.85, 1.62], np.float32)
         comb, length, lift, gravity = target - q, np.linalg.norm(target - q, axis=1) * 1.08, 0.12, 0.0
         layer = (0.02 + 0.05 * r[:, 0] * volume).astype(np.float32)
     elif style in ("long", "bob"):
@@ -237,13 +237,13 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
         layer *= 1.5
     else:
         steps = 7
-        sweep = np.sign(detail[2] + 1e-6)
+        sweep = np.tanh(2.5 * detail[2])
         top = np.clip((q[:, 2] - 0.35) / 0.7, 0, 1)
         comb = np.stack([0.75 * side * (1 - top) + sweep * 0.75 * top, 0.5 - 0.55 * top * detail[3], 0.2 - 0.5 * (1 - top)], 1)
         length = (0.13 + (0.30 + 0.1 * detail[1]) * top) * (0.75 + 0.5 * r[:, 1])
         length *= 1.25 if scene.is_woman else 1.0
         length *= np.interp(q[:, 2], (-1.2, -0.2, 0.3), (0.55, 0.75, 1.0))
-        lift, gravity = 0.10 + 0.12 * np.clip(q[:, 2] + 0.3, 0, 1) + (0.28 + 0.2 * detail[1]) * top + 0.9 * (texture == "curly"), 0.12
+        lift, gravity = 0.10 + 0.12 * np.clip(q[:, 2] + 0.3, 0, 1) + (0.16 + 0.2 * detail[1] + 0.14 * (texture == "wavy")) * top + 0.9 * (texture == "curly"), 0.12
     if texture == "curly" and style == "short":
         length *= 1.35
     strands = _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target)

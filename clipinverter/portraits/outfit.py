@@ -149,9 +149,10 @@ def glasses(scene: Scene, head: Head) -> list[Part]:
     d = template().eye_distance
     shape, tone = (float(ndtr(x)) for x in scene.values["glasses_detail"])
     dark = scene.label("glasses") == "sunglasses"
-    frame = hsv(0.07, 0.75, 0.05 + 0.42 * max(0.0, tone - 0.55)) if tone < 0.85 else (0.35, 0.33, 0.3)
-    if dark:
-        frame = (0.012, 0.012, 0.014)
+    # From black through tortoiseshell to metal.
+    stops = ((0.012, 0.012, 0.014), (0.012, 0.012, 0.014), (0.09, 0.03, 0.012), (0.36, 0.34, 0.31))
+    at = 0.0 if dark else tone
+    frame = tuple(float(np.interp(at, (0, 0.45, 0.75, 1), c)) for c in zip(*stops, strict=True))
     thickness = (0.014 + 0.020 * (1 - tone)) * d
     centre = head.eye_centres.mean(0)
     bridge_y = head.neutral[(np.abs(template().q[:, 0]) < 0.1) & (np.abs(template().q[:, 2] + 0.1) < 0.25)][:, 1].min()
@@ -209,7 +210,8 @@ def hat(scene: Scene, head: Head) -> list[Part]:
 
 def earrings(scene: Scene, head: Head) -> list[Part]:
     d = template().eye_distance
-    gold = (0.85, 0.55, 0.16) if scene.values["glasses_detail"][1] < 0.5 else (0.75, 0.75, 0.78)
+    silver = float(ndtr(scene.values["glasses_detail"][1]))
+    gold = tuple((1 - silver) * np.array([0.85, 0.52, 0.12]) + silver * np.array([0.75, 0.75, 0.78]))
     out = []
     q = template().q
     for s in (-1, 1):

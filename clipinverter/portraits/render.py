@@ -129,7 +129,8 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
     level = scene.values["brows"]
     thickness = float(np.interp(level, (0, 0.18, 0.5, 0.78, 1), (0.030, 0.040, 0.062, 0.085, 0.12)))
     natural = skin * (np.array([0.80, 0.46, 0.46]) if woman else np.array([0.76, 0.53, 0.50]))
-    bold = np.array([0.50, 0.016, 0.035]) if scene.values["lips"] < 0.6 else np.array([0.42, 0.012, 0.09])
+    berry = float(ndtr(scene.values["clothes_colour"][0]))
+    bold = (1 - berry) * np.array([0.52, 0.018, 0.025]) + berry * np.array([0.40, 0.012, 0.10])
     lipstick = 1.0 if scene.label("lipstick") else 0.0
     lips = bold * (1 - 0.35 * melanin) if lipstick else natural * (0.9 if makeup else 1.0)
     kind = scene.label("facial_hair")

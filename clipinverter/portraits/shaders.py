@@ -4,7 +4,7 @@ _COMMON = """#version 330
 uniform vec3 camera, key_direction, key_colour, fill_direction, fill_colour, sky, ground;
 vec3 encode(vec3 c) {
     c = max(c, vec3(0.0));
-    c = mix(c, 1.0 - exp(-c * 1.35), smoothstep(vec3(0.25), vec3(1.0), c) * 0.75);
+    c = 1.22 * c * (1.0 + c * 0.25) / (1.0 + c);
     return pow(c, vec3(1.0 / 2.2));
 }
 uniform sampler3D cloud; /* random values, repeated */
@@ -134,7 +134,7 @@ void main() {
     float corner = smoothstep(2.6, 1.2, abs(xy.x));
     float ao = mix(0.28, 1.0, lid) * mix(0.5, 1.0, corner);
     vec3 l = lit(base, n, vp, ao, 1.0, 0.9, 0.04, vec3(0.5));
-    vec2 spot = xy - vec2(0.36 * sign(dot(key_direction, right)), 0.42);
+    vec2 spot = xy - vec2(0.36 * clamp(4.0 * dot(key_direction, right), -1.0, 1.0), 0.42);
     l += vec3(1.1) * smoothstep(0.27, 0.15, length(spot)) + 0.22 * smoothstep(0.3, 0.1, length(xy + vec2(0.35, 0.5)));
     colour = vec4(encode(l), 1.0);
 }

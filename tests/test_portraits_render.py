@@ -1,0 +1,116 @@
+"""The renderer and the sets it writes. Skipped where OpenGL or anny are missing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("moderngl")
+pytest.importorskip("anny")
+
+from clipinverter.portraits import dataset, hair, head  # noqa: E402
+from clipinverter.portraits.render import camera, render  # noqa: E402
+from clipinverter.portraits.scene import ATTRIBUTES, Scene  # noqa: E402
+from clipinverter.portraits.variables import N_LATENTS  # noqa: E402
+
+
+@pytest.fixture(scope="module", autouse=True)
+def opengl():
+    try:
+        render(Scene.from_seed(0), 64)
+    except RuntimeError as e:
+        pytest.skip(str(e))
+
+
+def test_a_picture_repeats_bit_for_bit():
+    first = render(Scene.from_seed(3), 128)
+    render(Scene.from_seed(4), 128)  # what was drawn in between leaves no trace
+    assert first.shape == (128, 128, 3) and first.dtype == np.uint8
+    assert np.array_equal(first, render(Scene.from_seed(3), 128))
+
+
+@pytest.mark.parametrize("name", sorted(ATTRIBUTES))
+def test_every_attribute_shows(name):
+    seeds = range(400)
+    scene = next(s for s in map(Scene.from_seed, seeds) if not s.has(name) and s.can_be(name))
+    before, after = (render(s, 128).astype(int) for s in (scene, scene.edited(name)))
+    assert (np.abs(before - after).max(2) > 12).sum() >= 12, "fewer than 12 pixels change"
+
+
+def test_a_small_step_of_the_latent_is_a_small_step_of_the_picture():
+    scene = Scene.from_seed(5)
+    moved = Scene.from_latent(scene.latent + 1e-3)
+    assert moved.attributes == scene.attributes
+    assert np.abs(render(scene, 128).astype(int) - render(moved, 128)).mean() < 1.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_frame_is_ffhq_s_crop(seed):
+    """FFHQ's quad, from the projected eyes and mouth, is the picture's frame itself."""
+    scene = Scene.from_seed(seed)
+    shaped = head.shape(scene)
+    mvp, _ = camera(scene, shaped)
+    points = np.c_[np.r_[shaped.eye_centres, shaped.mouth], np.ones(4)] @ mvp.T
+    xy = points[:, :2] / points[:, 3:] * [1, -1]  # y downwards, as in pictures
+    eyes, mouth = xy[:2].mean(0), xy[2:].mean(0)
+    to_eye, to_mouth = xy[1] - xy[0], mouth - eyes
+    x = to_eye - np.array([-to_mouth[1], to_mouth[0]])
+    x *= max(2.0 * np.hypot(*to_eye), 1.8 * np.hypot(*to_mouth)) / np.hypot(*x)
+    np.testing.assert_allclose(x, [1, 0], atol=1e-4)
+    np.testing.assert_allclose(eyes + 0.1 * to_mouth, [0, 0], atol=1e-4)
+
+
+def test_expressions_move_the_mouth_and_not_the_skull():
+    scene = next(s for s in map(Scene.from_seed, range(99)) if s.label("expression") == "neutral")
+    a, b = head.shape(scene), head.shape(scene.edited("smiling"))
+    moved = np.linalg.norm(a.vertices - b.vertices, axis=1) / head.template().eye_distance
+    q = head.template().q
+    assert moved[np.abs(q[:, 2] + 1.15) < 0.1].max() > 0.05
+    assert moved[q[:, 2] > 1.0].max() < 0.01
+
+
+def test_hair_stays_out_of_the_face():
+    """Long hair without bangs leaves eyes, nose and mouth free."""
+    checked = 0
+    for seed in range(40):
+        scene = Scene.from_seed(seed)
+        if not scene.has("long hair") and not scene.can_be("long hair"):
+            continue
+        scene = scene.edited("long hair")
+        if scene.label("bangs"):
+            continue
+        shaped = head.shape(scene)
+        points = np.concatenate([s.points.reshape(-1, 3) for s in hair.groom(scene, shaped)])
+        local = (points - shaped.eye_centres.mean(0)) / head.template().eye_distance
+        face = (np.abs(local[:, 0]) < 0.7) & (local[:, 2] < 0.3) & (local[:, 2] > -1.3) & (local[:, 1] < 0.2)
+        if scene.label("facial_hair") in ("none", "stubble"):
+            assert not face.any()
+            checked += 1
+    assert checked > 5
+
+
+def test_a_set_is_whole_resumes_and_repeats(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "SHARD", 4)
+    dataset.write(tmp_path / "a", 8, 32, seed=7, edits=True, processes=1)
+    a = dataset.load(tmp_path / "a")
+    assert [x.shape for x in a.images] == [(4, 32, 32, 3)] * 2
+    assert a.latents[1].shape == (4, N_LATENTS) and a.latents[1].dtype == np.float32
+    for i in (0, 5):
+        scene = Scene.from_latent(a.latents[i // 4][i % 4])
+        assert np.array_equal(a.images[i // 4][i % 4], render(scene, 32))
+        edited = Scene.from_latent(a.edited_latents[i // 4][i % 4])
+        assert edited.has(a.edits[i // 4][i % 4]) and not scene.has(a.edits[i // 4][i % 4])
+    kept = (tmp_path / "a" / "images-00000.npy").stat().st_mtime_ns
+    for path in (tmp_path / "a").glob("*-00001.*"):
+        path.unlink()
+    dataset.write(tmp_path / "a", 8, 32, seed=7, edits=True, processes=1)
+    assert (tmp_path / "a" / "images-00000.npy").stat().st_mtime_ns == kept
+    again = dataset.load(tmp_path / "a")
+    assert np.array_equal(again.images[1], a.images[1])
+    assert json.loads((tmp_path / "a" / "meta.json").read_text())["count"] == 8
+    with pytest.raises(ValueError, match="another set"):
+        dataset.write(tmp_path / "a", 8, 64, seed=7, edits=True)
+    with pytest.raises(FileNotFoundError):
+        dataset.load(tmp_path)
