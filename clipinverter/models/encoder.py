@@ -47,6 +47,7 @@ class Encoder(nn.Module):
         super().__init__()
         check_size(size)
         check_size(input_size)
+        self.input_size = input_size
         self.n_latent = 2 * (size.bit_length() - 1) - 2
         if trunk == "irse50":
             if widths != irse.WIDTHS[1:]:

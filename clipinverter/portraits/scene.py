@@ -71,7 +71,12 @@ ATTRIBUTES: Mapping[str, Attribute] = {
 """Every attribute that can be named, asked for and edited."""
 
 _BY_NAME = {v.name: v for v in VARIABLES}
-_HAIR_NEEDED = {"hair_texture", "bangs", "receding hairline"}  # meaningless on a bald head
+_HAIR_NEEDED = {
+    "hair_colour",
+    "hair_texture",
+    "bangs",
+    "receding hairline",
+}  # meaningless on a bald head
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,18 +138,13 @@ class Scene:
             return attribute == "mouth open"
         if attribute == "clean-shaven" and self.is_woman:
             return False
-        if self.label("hair_style") == "bald" and (
-            a.variable in _HAIR_NEEDED or self._only_hair_shows(a.variable)
-        ):
+        if self.label("hair_style") == "bald" and a.variable in _HAIR_NEEDED:
             return False
         if a.variable == "eye_colour" and self.label("glasses") == "sunglasses":
             return False
         if self.label("hat") and attribute in ("bangs", "receding hairline", "bald", "bun"):
             return False
         return self.label(a.variable) == a.label
-
-    def _only_hair_shows(self, variable: str) -> bool:
-        return variable == "hair_colour" and self.label("facial_hair") == "none"
 
     @cached_property
     def attributes(self) -> frozenset[str]:

@@ -47,7 +47,10 @@ def train(stage: str, domain, images: Path, folder: Path, *, resume: bool, scale
     """Runs one stage by name."""
     from importlib import import_module
 
+    import torch
+
     module = import_module(f"clipinverter.training.{stage}")
+    torch.manual_seed(0)  # initial weights
     options = {"resume": resume, "scale": scale}
     if stage == "clip":
         module.train(images, folder, **options)

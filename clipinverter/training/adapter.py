@@ -70,7 +70,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         counterfactual = F.l1_loss(drawn, truth) + 0.6 * teachers.perceptual(drawn, truth)
         edited = drawn.detach().clamp(-1, 1)
         with torch.no_grad():
-            features = teachers.encoder.trunk_features(edited)
+            features = teachers.features(edited)
             back = teachers.encoder.heads(*features) + teachers.latent_avg
         back = (
             back

@@ -49,13 +49,20 @@ def load(folder: Path) -> RenderedSet:
     Raises:
         FileNotFoundError: there are none.
     """
-    images = sorted(folder.glob("images-*.npy"))
-    if not images:
+    latents = sorted(folder.glob("latents-*.npy"))  # written last: these shards are whole
+    if not latents:
         raise FileNotFoundError(
             f"no rendered images in {folder}: run python -m clipinverter.portraits dataset {folder}"
         )
-    latents = [np.load(folder / p.name.replace("images", "latents")) for p in images]
-    return RenderedSet([np.load(p, mmap_mode="r") for p in images], np.concatenate(latents))
+    images = [folder / p.name.replace("latents", "images") for p in latents]
+    return RenderedSet(
+        [np.load(p, mmap_mode="r") for p in images], np.concatenate([np.load(p) for p in latents])
+    )
+
+
+def fit(images: Tensor, size: int) -> Tensor:
+    """Images [B, 3, S, S] in the size that a network takes."""
+    return images if images.shape[-1] == size else F.interpolate(images, size=size, mode="area")
 
 
 def z_of(latents: np.ndarray, rng: np.random.Generator, style_dim: int) -> Tensor:

@@ -69,7 +69,12 @@ def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator)
 
 @torch.no_grad()
 def w_of(generator: Generator, latents: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """w [B, style_dim] of scenes: the mean over a few draws of the nuisance numbers, which no picture shows."""
+    """w [B, style_dim] of scenes: the mean over a few draws of the nuisance numbers, which no picture shows.
+
+    In float32 always: differences between such w's are learnt from.
+    """
     repeated = np.repeat(latents, NUISANCE_DRAWS, axis=0)
-    w = generator.mapping(data.z_of(repeated, rng, generator.style_dim))
+    z = data.z_of(repeated, rng, generator.style_dim)
+    with torch.autocast(z.device.type, enabled=False):
+        w = generator.mapping(z)
     return w.view(len(latents), NUISANCE_DRAWS, -1).mean(dim=1)

@@ -1,12 +1,14 @@
 """The e4e encoder of the portraits (Tov et al. 2021): pictures to W+.
 
-Every picture's w is known, so it is regressed directly; the pictures' own losses (L2, perceptual, identity) come in when
-that has settled. The trunk starts from ImageNet features and sees heavily augmented renders, so that photographs do
-not surprise it.
+Every picture's w is known, so it is regressed directly, first on renders alone (which needs no more of
+the generator than its mapping network); the generator's own pictures and the losses on pictures (L2,
+perceptual, identity) follow. The trunk starts from ImageNet features and sees heavily augmented
+renders, so that photographs do not surprise it.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from torch import Tensor
 from clipinverter.domains import Domain
 from clipinverter.loading import build_networks
 from clipinverter.models.encoder import Encoder
-from clipinverter.models.irse import face_features
+from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.training import data, weights
 from clipinverter.training.edits import w_of
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
@@ -48,7 +50,6 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     steps = max(1, int(STEPS * scale))
     rendered = data.load(images)
     generator = weights.generator(folder, domain)
-    identity = weights.identity(folder)
     perceptual = Perceptual().to(memory_format=torch.channels_last)
     everybody = w_of(
         generator, data.random_latents(4096, np.random.default_rng(0)), np.random.default_rng(1)
@@ -74,19 +75,27 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     )
     average = Average(encoder, 0.995)
 
+    @cache
+    def identity() -> ArcFace:
+        return weights.identity(folder)
+
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, steps, floor=0.02))
-        indices = rng.integers(len(rendered), size=BATCH // 2)
-        latents = np.concatenate([rendered.latents[indices], data.random_latents(BATCH // 2, rng)])
+        late = i >= IMAGE_LOSSES_FROM * steps
+        count = BATCH // 2 if late else BATCH
+        indices = rng.integers(len(rendered), size=count)
+        latents = rendered.latents[indices]
+        pictures = rendered.batch(indices, domain.image_size)
+        if late:
+            latents = np.concatenate([latents, data.random_latents(BATCH - count, rng)])
         w = w_of(generator, latents, rng)
-        with torch.no_grad(), bfloat16():
-            own = generator(w[BATCH // 2 :, None].expand(-1, generator.n_latent, -1), noise="none")
-        pictures = torch.cat([rendered.batch(indices, domain.image_size), own.float().clamp(-1, 1)])
-        seen = (
-            F.interpolate(data.augment(pictures, rng), size=domain.encoder_size, mode="area")
-            if domain.encoder_size != domain.image_size
-            else data.augment(pictures, rng)
-        )
+        if late:
+            with torch.no_grad(), bfloat16():
+                own = generator(w[count:, None].expand(-1, generator.n_latent, -1), noise="none")
+            pictures = torch.cat([pictures, own.float().clamp(-1, 1)])
+        seen = data.augment(pictures, rng)
+        if domain.encoder_size != domain.image_size:
+            seen = F.interpolate(seen, size=domain.encoder_size, mode="area")
         with bfloat16():
             codes = encoder(seen.to(memory_format=torch.channels_last)).float()
         w_plus = codes + latent_avg
@@ -94,12 +103,12 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         loss_delta = delta_loss(codes)
         loss = loss_w + DELTA * loss_delta
         numbers = {"w": loss_w.item(), "delta": loss_delta.item()}
-        if i >= IMAGE_LOSSES_FROM * steps:
-            half = slice(0, BATCH // 2)  # renders: what the generator itself can't quite draw
+        if late:
+            half = slice(0, count)  # renders: what the generator itself can't quite draw
             with bfloat16():
                 redrawn = generator(w_plus[half], noise="none")
                 loss_perceptual = perceptual(redrawn, pictures[half])
-                person = face_features(identity, torch.cat([redrawn, pictures[half]])).float()
+                person = face_features(identity(), torch.cat([redrawn, pictures[half]])).float()
             loss_l2 = F.mse_loss(redrawn.float(), pictures[half])
             loss_identity = identity_loss(*person.chunk(2))
             loss = loss + L2 * loss_l2 + PERCEPTUAL * loss_perceptual + IDENTITY * loss_identity

@@ -27,38 +27,45 @@ R1_EVERY, R1_GAMMA = 16, 1.0
 
 @dataclass(frozen=True)
 class Phase:
-    """Training at one resolution. `adversary` is the weight of the discriminator's loss, 0 for none."""
+    """Training at one resolution.
+
+    mapping: whether the mapping network still learns. Once it stands, W stands, and the encoder
+        can learn to find w while the last phase is still busy with the pixels.
+    adversary: weight of the discriminator's loss, 0 for none.
+    """
 
     size: int
     steps: int
     batch: int
     rate: float = 2e-3
+    mapping: bool = True
     adversary: float = 0.0
 
 
 def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     """Coarse to fine up to `size`; `scale` stretches the number of steps."""
     plan = (
-        Phase(32, 3000, 32, 4e-3),
-        Phase(64, 2000, 24, 3e-3),
-        Phase(128, 4000, 16, 2.5e-3),
+        Phase(32, 2200, 32, 4e-3),
+        Phase(64, 1600, 24, 3e-3),
+        Phase(128, 3600, 16, 2.5e-3, mapping=False),
     )
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
 
-def trainable(generator: Generator) -> list[dict]:
-    """Parameter groups: the mapping network learns faster, the noise strengths stay zero."""
+def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
+    """Adam; the mapping network learns faster or not at all, the noise strengths stay zero."""
     mapping, rest = [], []
     for name, parameter in generator.named_parameters():
-        if name.endswith("noise.weight"):
-            parameter.requires_grad_(False)
+        if name.startswith("style."):
+            mapping.append(parameter.requires_grad_(phase.mapping))
+        elif name.endswith("noise.weight"):
+            parameter.requires_grad_(False)  # the teacher has nothing random
         else:
-            (mapping if name.startswith("style.") else rest).append(parameter)
-    return [{"params": mapping, "factor": MAPPING_RATE}, {"params": rest, "factor": 1.0}]
-
-
-def optimizer_of(generator: Generator, rate: float) -> torch.optim.Adam:
-    groups = [{"params": g["params"], "lr": rate * g["factor"]} for g in trainable(generator)]
+            rest.append(parameter)
+    groups = [
+        {"params": mapping, "lr": phase.rate * MAPPING_RATE},
+        {"params": rest, "lr": phase.rate},
+    ]
     return torch.optim.Adam(groups, betas=(0.0, 0.99))
 
 
@@ -76,7 +83,7 @@ def step_of(
     rendered: data.RenderedSet,
 ) -> tuple[torch.optim.Adam, Step]:
     """A phase's optimiser and step: paired losses, and the critic's opinion where there is one."""
-    optimizer = optimizer_of(generator, phase.rate)
+    optimizer = optimizer_of(generator, phase)
     perceptual = Perceptual().to(memory_format=torch.channels_last)
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
@@ -140,7 +147,7 @@ class Critic:
 
 
 def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
-    """All phases in turn; writes generator.safetensors.
+    """All phases in turn; each one writes generator.safetensors.
 
     A phase that is finished is not repeated on `resume`; the next one starts from its average.
     """
@@ -168,4 +175,4 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         stage = Stage(f"generator-{number}-{phase.size}", phase.steps, state, step)
         run(stage, folder, resume=resume)
         previous = average
-    weights.write(folder, "generator", previous.module.state_dict())
+        weights.write(folder, "generator", average.module.state_dict())

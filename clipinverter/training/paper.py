@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
+from clipinverter.models.adapter import Features
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.remapper import RemapperGenerator
@@ -66,6 +67,11 @@ class Teachers:
             Perceptual().to(memory_format=torch.channels_last),
         )
 
+    def features(self, images: Tensor) -> Features:
+        """The encoder's feature maps of images [B, 3, S, S]."""
+        seen = data.fit(images, self.encoder.input_size)
+        return self.encoder.trunk_features(seen.to(memory_format=torch.channels_last))
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -78,7 +84,7 @@ class Batch:
 
     images: Tensor
     w_plus: Tensor
-    features: tuple[Tensor, Tensor, Tensor]
+    features: Features
     prompt: Tensor
     caption: Tensor
     asks: Tensor
@@ -93,7 +99,7 @@ def make_batch(
     count: int,
     rng: np.random.Generator,
 ) -> Batch:
-    """Half renders, half pictures of the generator; lightly augmented, each with a prompt."""
+    """Half renders, half pictures of the generator, each with a prompt."""
     indices = rng.integers(len(rendered), size=count // 2)
     latents = np.concatenate(
         [rendered.latents[indices], data.random_latents(count - count // 2, rng)]
@@ -105,8 +111,8 @@ def make_batch(
     w_edited = edits.w_of(generator, wanted.edited_latents, np.random.default_rng(seed))
     own = generator(w[count // 2 :, None].expand(-1, generator.n_latent, -1), noise="none")
     images = torch.cat([rendered.batch(indices, generator.size), own.clamp(-1, 1)])
-    features = teachers.encoder.trunk_features(images.to(memory_format=torch.channels_last))
-    texts = teachers.text_image.embed_text([*wanted.prompts, *wanted.captions])
+    features = teachers.features(images)
+    texts = teachers.text_image.embed_text([*wanted.prompts, *wanted.captions]).float()
     return Batch(
         images=images,
         w_plus=teachers.encoder.heads(*features) + teachers.latent_avg,

@@ -1,4 +1,8 @@
-"""Stage two: CLIPRemapper (paper, sections 3.3 and 3.4). Only the text MLPs and the lambdas learn."""
+"""Stage two: CLIPRemapper (paper, sections 3.3 and 3.4). Only the text MLPs and the lambdas learn.
+
+The authors also add 0.35 times L2 and LPIPS of the picture before remapping. With adapter and encoder frozen it has no
+gradient, so it is left out.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,6 @@ from clipinverter.training.loop import Stage, bfloat16, cosine, run, set_rate
 from clipinverter.training.paper import STAGE_TWO, Teachers, make_batch, objective
 
 STEPS, BATCH = 300, 8
-UNREMAPPED = 0.35  # the authors' weight of L2 and LPIPS on the picture before remapping
 LOSSES = replace(STAGE_TWO, counterfactual=4.0)
 
 
