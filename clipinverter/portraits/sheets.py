@@ -42,4 +42,6 @@ def strips(size: int = 128, pairs: int = 3) -> Image.Image:
 def _tile(pictures: list[np.ndarray], columns: int) -> Image.Image:
     blank = np.full_like(pictures[0], 255)
     pictures = pictures + [blank] * (-len(pictures) % columns)
-    return Image.fromarray(np.vstack([np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]))
+    return Image.fromarray(
+        np.vstack([np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)])
+    )
