@@ -47,7 +47,7 @@ def align(photo: Image.Image, size: int = 256, face: int = 0) -> Aligned:
             "well lit and not too small, or say that the face is cut out already."
         )
     if not 0 <= face < len(faces):
-        raise NoFaceError(f"Only {len(faces)} face(s) were found; there is no number {face + 1}.")
+        raise NoFaceError(f"Only {len(faces)} faces were found; there is no number {face + 1}.")
     crop, quad = align_face(photo, faces[face].landmarks, size)
     return Aligned(crop, quad, len(faces))
 

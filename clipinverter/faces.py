@@ -39,7 +39,7 @@ def detect_faces(image: Image.Image) -> list[Face]:
     Landmarks follow the usual order of 68 points (iBUG 300-W).
     """
     with _lock:
-        found = _hog(image, 1024) or _hog(image, 2048) or _cnn(image, 640) or _retinaface(image)
+        found = _hog(image, 1024) or _hog(image, 2048) or _cnn(image, 480) or _retinaface(image)
         # dlib's landmarks are whole pixels: too coarse on a small picture.
         work, scale = _resized(image, 512, max(512, *image.size))
         pixels = np.asarray(work)
@@ -71,6 +71,8 @@ def _hog(image: Image.Image, side: int) -> list[tuple[Box, float]]:
 
 def _cnn(image: Image.Image, side: int) -> list[tuple[Box, float]]:
     work, scale = _resized(image, 400, side)
+    if min(work.size) < 80:  # the network fails on narrow strips
+        return []
     found = _cnn_detector()(np.asarray(work), 0)
     return [(_box(f.rect, scale), f.confidence) for f in found]
 
