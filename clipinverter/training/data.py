@@ -77,7 +77,7 @@ def random_latents(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Images as cameras and phones would have them: each one shifted, scaled, blurred, re-coloured, noisy, partly hidden.
+    """Images as cameras and phones would have them: shifted, scaled, blurred, re-coloured, noisy, partly hidden.
 
     images [B, 3, S, S] in [-1, 1] -> the same; every image draws its own changes.
     """

@@ -42,7 +42,7 @@ def fulfilled(scene: Scene, wanted: list[str]) -> tuple[Scene, list[str]]:
 
 
 def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator) -> EditBatch:
-    """A prompt for every scene: what another person looks like (paper, section 3.4), or, in a quarter, the scene itself.
+    """A prompt for every scene: what another person looks like (paper, section 3.4), or, in a quarter, this one.
 
     frequency [A]: how often each attribute shows in the training set; rarer ones are asked for more often.
     """

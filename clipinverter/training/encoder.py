@@ -20,6 +20,7 @@ from clipinverter.domains import Domain
 from clipinverter.loading import build_networks
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
+from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.training import data, weights
 from clipinverter.training.edits import w_of
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
@@ -49,12 +50,12 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     """Trains on renders and on the generator's own pictures; writes encoder.safetensors with latent_avg."""
     steps = max(1, int(STEPS * scale))
     rendered = data.load(images)
-    generator = weights.generator(folder, domain)
+    mapper = weights.generator(folder, domain, unfinished=True)
     perceptual = Perceptual().to(memory_format=torch.channels_last)
     everybody = w_of(
-        generator, data.random_latents(4096, np.random.default_rng(0)), np.random.default_rng(1)
+        mapper, data.random_latents(4096, np.random.default_rng(0)), np.random.default_rng(1)
     )
-    latent_avg = everybody.mean(dim=0).expand(generator.n_latent, -1).contiguous()
+    latent_avg = everybody.mean(dim=0).expand(mapper.n_latent, -1).contiguous()
     spread = everybody.var(dim=0).mean()
     encoder = build(domain).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
@@ -76,8 +77,9 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     average = Average(encoder, 0.995)
 
     @cache
-    def identity() -> ArcFace:
-        return weights.identity(folder)
+    def teachers() -> tuple[RemapperGenerator, ArcFace]:
+        """Needed late only; they may be in training until then."""
+        return weights.generator(folder, domain), weights.identity(folder)
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, steps, floor=0.02))
@@ -88,14 +90,13 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         pictures = rendered.batch(indices, domain.image_size)
         if late:
             latents = np.concatenate([latents, data.random_latents(BATCH - count, rng)])
-        w = w_of(generator, latents, rng)
+        w = w_of(mapper, latents, rng)
         if late:
+            generator, identity = teachers()
             with torch.no_grad(), bfloat16():
                 own = generator(w[count:, None].expand(-1, generator.n_latent, -1), noise="none")
             pictures = torch.cat([pictures, own.float().clamp(-1, 1)])
-        seen = data.augment(pictures, rng)
-        if domain.encoder_size != domain.image_size:
-            seen = F.interpolate(seen, size=domain.encoder_size, mode="area")
+        seen = data.fit(data.augment(pictures, rng), encoder.input_size)
         with bfloat16():
             codes = encoder(seen.to(memory_format=torch.channels_last)).float()
         w_plus = codes + latent_avg
@@ -108,7 +109,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
             with bfloat16():
                 redrawn = generator(w_plus[half], noise="none")
                 loss_perceptual = perceptual(redrawn, pictures[half])
-                person = face_features(identity(), torch.cat([redrawn, pictures[half]])).float()
+                person = face_features(identity, torch.cat([redrawn, pictures[half]])).float()
             loss_l2 = F.mse_loss(redrawn.float(), pictures[half])
             loss_identity = identity_loss(*person.chunk(2))
             loss = loss + L2 * loss_l2 + PERCEPTUAL * loss_perceptual + IDENTITY * loss_identity
