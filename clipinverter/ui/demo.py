@@ -128,7 +128,7 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
             except api.Refusal as refusal:
                 gr.Warning(str(refusal))
                 return {status: text.status(str(refusal), failed=True)}
-            notes = [] if prompt is not None else [text.INVERTED]
+            notes = [text.describe_run(got.info)]
             if got.info.get("truncated"):
                 notes.append(text.TRUNCATED)
             folder = Path(download.GRADIO_CACHE) / secrets.token_hex(16)
@@ -137,7 +137,7 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
             api.save_png(got.after, path)
             return {
                 result: (got.before, path),
-                status: text.status(text.describe_run(got.info), notes),
+                status: text.status(text.describe_result(got.info), notes),
                 info: got.info,
                 crop: got.crop,
                 download: gr.DownloadButton(value=path, interactive=True),

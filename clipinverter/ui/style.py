@@ -76,7 +76,7 @@ CSS = """
 #chips .gallery-item:hover { border-color: var(--color-accent); }
 #status p { margin: 0; font-variant-numeric: tabular-nums; }
 #status .status { padding: 6px 12px; border-left: 3px solid var(--color-accent); }
-#status .note { color: var(--body-text-color-subdued); }
+#status .note { color: var(--body-text-color-subdued); font-size: var(--text-sm); }
 #status .failed { border-left-color: #b45309; font-weight: 600; }
 #note p { color: var(--body-text-color-subdued); font-size: var(--text-sm); }
 footer .divider { display: none; }

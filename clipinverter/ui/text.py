@@ -77,8 +77,15 @@ def describe_run(info: Mapping[str, Any]) -> str:
     return line[0].upper() + line[1:]
 
 
+def describe_result(info: Mapping[str, Any]) -> str:
+    """What is to be seen, in one line. `info` as for `describe_run`."""
+    if "prompt" not in info:
+        return INVERTED
+    return f"“{info['prompt']}”, strength {info['strength']:g}"
+
+
 def status(line: str, notes: Iterable[str] = (), *, failed: bool = False) -> str:
-    """HTML of the status line."""
+    """HTML of the status: a line and notes on it."""
     kind = "failed" if failed else "done"
     extra = "".join(f"<p class='note'>{escape(note)}</p>" for note in notes)
     return f"<div class='status {kind}'><p>{escape(line)}</p>{extra}</div>"

@@ -1,0 +1,234 @@
+"""The page in a real browser. Screenshots for looking at are written to runs/screenshots."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from clipinverter import align
+from clipinverter.editor import Editor
+from tests.serving import serve
+from tests.tiny import DOMAIN, picture, tiny_models
+
+playwright = pytest.importorskip("playwright.sync_api")
+expect, Page = playwright.expect, playwright.Page
+
+CHROMIUM = (
+    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+SCREENSHOTS = Path(__file__).parent.parent / "runs" / "screenshots"
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed (or set CHROMIUM)"),
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("examples")
+    paths = [folder / f"{seed}.png" for seed in range(4)]
+    for seed, path in enumerate(paths):
+        picture(seed, (128, 128)).save(path)
+    editor = Editor(tiny_models())
+    with pytest.MonkeyPatch.context() as patch, serve(lambda: editor, paths) as address:
+        patch.setattr(align, "detect_faces", lambda photo: [])  # looking for none takes seconds
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def viewport(request) -> dict[str, int]:
+    return request.param
+
+
+@pytest.fixture
+def page(browser, url) -> Iterator[Page]:
+    page = open_page(browser, url, DESKTOP)
+    yield page
+    page.context.close()
+
+
+def open_page(browser, url: str, viewport: dict[str, int]) -> Page:
+    """A visitor's page, after the greeting: the first example has no face, and the page says so."""
+    page = browser.new_context(viewport=viewport).new_page()
+    page.set_default_timeout(20_000)
+    page.goto(url)
+    expect(status(page)).to_contain_text("No face was found", timeout=60_000)
+    page.get_by_label("It is cut out already").check()
+    expect(status(page)).to_contain_text(DOMAIN.suggestions[0], timeout=20_000)
+    return page
+
+
+def status(page: Page):
+    return page.locator("#status")
+
+
+def prompt(page: Page):
+    return page.get_by_label("How should the person look?")
+
+
+def ask(page: Page, words: str) -> None:
+    """Asks for an edit and waits until it is there."""
+    prompt(page).fill(words)
+    prompt(page).press("Enter")
+    expect(status(page)).to_contain_text(f"“{words}”, strength")
+
+
+def sources(page: Page) -> list[str]:
+    return page.locator("#result img").evaluate_all("images => images.map(i => i.src)")
+
+
+def drag_strength(page: Page, share: float) -> None:
+    slider = page.locator("#strength input[type=range]")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * share, middle, steps=5)
+    page.mouse.up()
+
+
+def test_from_an_example_to_an_edit(browser, url, viewport):
+    page = open_page(browser, url, viewport)
+    page.get_by_label("Example 2").click()
+    ask(page, f"a bald man on a screen {viewport['width']} wide")
+    expect(page.get_by_alt_text("Before the edit")).to_be_visible()
+    expect(page.get_by_alt_text("After the edit")).to_be_visible()
+    before, after = sources(page)
+    assert before != after
+
+    drag_strength(page, 0.9)
+    expect(status(page)).to_contain_text("strength 1.8")
+    expect(status(page)).to_contain_text(re.compile(r"Generator \d+ ms · cached: inversion, text"))
+    expect(page.get_by_alt_text("After the edit")).not_to_have_attribute("src", after)
+    assert sources(page)[0] == before
+
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= viewport["width"], "the page scrolls sideways"
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(500)
+    page.screenshot(path=SCREENSHOTS / f"edit-{viewport['width']}.png", full_page=True)
+    page.context.close()
+
+
+def test_nothing_is_fetched_from_elsewhere_and_nothing_fails(browser, url):
+    context = browser.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    addresses, errors = [], []
+    page.on("request", lambda request: addresses.append(request.url))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url)
+    expect(status(page)).to_contain_text("No face was found", timeout=60_000)
+    foreign = [a for a in addresses if not a.startswith((url, "data:", "blob:"))]
+    assert addresses
+    assert foreign == []
+    assert errors == []
+    context.close()
+
+
+def test_a_suggestion_fills_the_prompt_and_runs(page):
+    page.get_by_role("button", name=DOMAIN.suggestions[1]).click()
+    expect(prompt(page)).to_have_value(DOMAIN.suggestions[1])
+    expect(status(page)).to_contain_text(f"“{DOMAIN.suggestions[1]}”, strength 1")
+
+
+def test_the_strength_follows_the_keyboard(page):
+    ask(page, "by keyboard")
+    _, after = sources(page)
+    slider = page.locator("#strength input[type=range]")
+    slider.focus()
+    slider.press("ArrowLeft")
+    expect(status(page)).to_contain_text("strength 0.95")
+    expect(page.get_by_alt_text("After the edit")).not_to_have_attribute("src", after)
+    page.get_by_label("Reset to default value").click()
+    expect(status(page)).to_contain_text(re.compile(r"strength 1\b(?!\.)"))
+
+
+def test_the_latest_strength_wins(page):
+    ask(page, "one after the other")
+    for share in (0.2, 0.4, 0.6, 0.8, 1.0):
+        drag_strength(page, share)
+    expect(status(page)).to_contain_text("strength 2")
+    page.wait_for_timeout(1000)
+    expect(status(page)).to_contain_text("strength 2")
+
+
+def test_a_bad_file_and_an_empty_prompt_give_a_sentence_and_lose_nothing(page, tmp_path):
+    ask(page, "before the bad file")
+    pictures = sources(page)
+    prompt(page).fill("")
+    prompt(page).press("Enter")
+    expect(status(page)).to_contain_text("Please describe")
+    assert sources(page) == pictures
+
+    path = tmp_path / "text.png"
+    path.write_text("I am not a picture.")
+    prompt(page).fill("a woman")
+    page.locator("#photo").get_by_label("Remove Image").click()
+    page.locator("#photo input[type=file]").set_input_files(path)
+    expect(status(page)).to_contain_text("not a picture of a known format")
+    assert sources(page) == pictures
+
+    page.get_by_label("Example 3").click()
+    expect(status(page)).to_contain_text("“a woman”")
+    expect(page.get_by_alt_text("Before the edit")).not_to_have_attribute("src", pictures[0])
+
+
+def test_an_uploaded_picture_is_shown_as_the_model_draws_it(page, tmp_path):
+    path = tmp_path / "mine.jpg"
+    picture(50, (300, 200)).save(path)
+    prompt(page).fill("")
+    page.locator("#photo").get_by_label("Remove Image").click()
+    page.locator("#photo input[type=file]").set_input_files(path)
+    expect(status(page)).to_contain_text("Now describe a change")
+    expect(page.get_by_alt_text("Before the edit")).to_be_visible()
+
+
+def test_the_download_is_the_after_picture_with_its_origin(page, tmp_path):
+    ask(page, "to be downloaded")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the picture").click()
+    path = tmp_path / "downloaded.png"
+    download.value.save_as(path)
+    with Image.open(path) as image:
+        assert image.text["prompt"] == "to be downloaded"
+        assert image.size == (DOMAIN.image_size, DOMAIN.image_size)
+
+
+def test_two_visitors_see_their_own_pictures(browser, url):
+    pages = [open_page(browser, url, DESKTOP) for _ in range(2)]
+    for number, page in enumerate(pages, start=1):
+        page.get_by_label(f"Example {number}").click()
+    for number, page in enumerate(pages, start=1):
+        prompt(page).fill(f"visitor {number}")
+    for page in pages:
+        prompt(page).press("Enter")
+    for number, page in enumerate(pages, start=1):
+        expect(status(page)).to_contain_text(f"“visitor {number}”")
+    first, second = (sources(page) for page in pages)
+    assert not set(first) & set(second)
+    for page in pages:
+        page.context.close()
