@@ -58,13 +58,12 @@ def write(
         "count": shards * SHARD,
         "edits": edits,
         "n_latents": N_LATENTS,
-        "code": code_hash(),
+        "looks": looks_hash(),
     }
     _check_meta(directory / "meta.json", meta)
     missing = [s for s in range(shards) if not (directory / f"latents-{s:05d}.npy").exists()]
     if not missing:
         return
-    _ready()
     # One shard after another, its scenes spread over the processes, so that readers can start early.
     jobs = [(seed, s * SHARD + i, size, edits) for s in missing for i in range(SHARD)]
     context = multiprocessing.get_context("spawn")
@@ -117,11 +116,11 @@ def load(directory) -> Portraits:
     return Portraits(maps("images"), maps("latents"), maps("edited"), maps("edited-latents"), edits)
 
 
-def code_hash() -> str:
-    """Hash of the code that decides what latents mean and how they look."""
-    here = Path(__file__).parent
-    names = ("variables", "scene", "head", "hair", "outfit", "shaders", "render")
-    return hashlib.sha256(b"".join((here / f"{n}.py").read_bytes() for n in names)).hexdigest()[:16]
+def looks_hash() -> str:
+    """Hash of the pictures of a few scenes: it changes when latents change their meaning or their looks."""
+    from .render import render
+
+    return hashlib.sha256(b"".join(render(Scene.from_seed(i), 64).tobytes() for i in range(24))).hexdigest()[:16]
 
 
 def _check_meta(path: Path, meta: dict) -> None:
@@ -136,13 +135,6 @@ def _check_meta(path: Path, meta: dict) -> None:
         )
     if meta["count"] > old["count"]:
         _atomic(path, lambda f: f.write(json.dumps(meta, indent=1).encode()))
-
-
-def _ready() -> None:
-    """Prepare the shared head data once, before processes race for it."""
-    from .head import template
-
-    template()
 
 
 def _job(job: tuple[int, int, int, bool]):

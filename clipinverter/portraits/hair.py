@@ -233,7 +233,7 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
     roots = all_roots.take(sparse & (field + 0.1 * (all_roots.random[:, 4] - 0.5) > 0.0))
     detail = np.tanh(scene.values["hair_detail"] / 1.5).astype(np.float32)
     volume = 1 + 0.35 * detail[1] + {"straight": 0.0, "wavy": 0.35, "curly": 1.2}[texture]
-    r, q, n = roots.random, roots.q, roots.normal
+    r, q = roots.random, roots.q
     front = np.clip((1.0 - q[:, 1]) / 1.2, 0, 1) * np.clip((q[:, 2] - 0.5) / 0.4, 0, 1)
     part = 0.5 * np.tanh(2.5 * detail[0]) if texture != "curly" else 0.0
     side = np.tanh((q[:, 0] - part * np.clip(q[:, 2], 0, 1.2)) / 0.08)
@@ -325,8 +325,10 @@ def _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target=None
         )
         # Behind a curtain in front of the ears: hair frames the face.
         limit = np.interp(
-            new[:, 2], (-3.0, -1.0, 0.3, 0.85, 1.1), (0.75, 0.85, 0.72, 0.35, -1.5)
+            new[:, 2], (-3.0, -1.0, -0.4, 0.3, 0.85, 1.1), (1.3, 1.2, 0.85, 0.72, 0.35, -1.5)
         ).astype(np.float32)
+        outside = np.clip(np.abs(new[:, 0]) - 1.15, 0, 0.6) * np.clip(0.5 - new[:, 2], 0, 1)
+        limit = limit - 1.2 * outside
         new[:, 1] = np.maximum(new[:, 1], limit + 0.15 * (r[:, 2] - 0.5))
         new = _push_out(new, layer * min(1.0, (k + 1) / 3))
         stop = new[:, 2:3] < cut + 0.16 * (r[:, 4:5] - 0.5)
