@@ -230,6 +230,8 @@ def _scalp_hair(scene: Scene, head: Head, colour: np.ndarray) -> list[Strands]:
     field = scalp(all_roots.q, receding, scene.is_woman)
     hanging = style in ("long", "bob")
     sparse = (not hanging) | (np.arange(len(field)) % 5 < 3)
+    if hanging:  # sideburns don't grow long
+        sparse &= (all_roots.q[:, 2] > 0.3) | (all_roots.q[:, 1] > 1.2)
     roots = all_roots.take(sparse & (field + 0.1 * (all_roots.random[:, 4] - 0.5) > 0.0))
     detail = np.tanh(scene.values["hair_detail"] / 1.5).astype(np.float32)
     volume = 1 + 0.35 * detail[1] + {"straight": 0.0, "wavy": 0.35, "curly": 1.2}[texture]
@@ -325,7 +327,7 @@ def _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target=None
         )
         # Behind a curtain in front of the ears: hair frames the face.
         limit = np.interp(
-            new[:, 2], (-3.0, -1.0, -0.4, 0.3, 0.85, 1.1), (1.3, 1.2, 0.85, 0.72, 0.35, -1.5)
+            new[:, 2], (-3.0, -1.0, -0.4, 0.3, 0.85, 1.1), (1.35, 1.3, 1.2, 0.82, 0.35, -1.5)
         ).astype(np.float32)
         outside = np.clip(np.abs(new[:, 0]) - 1.15, 0, 0.6) * np.clip(0.5 - new[:, 2], 0, 1)
         limit = limit - 1.2 * outside
@@ -339,7 +341,7 @@ def _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target=None
     return np.stack(points, 1)
 
 
-def _texture(p: np.ndarray, roots: Roots, texture: str, length: np.ndarray) -> np.ndarray:
+def _texture(p: np.ndarray, roots: Roots, texture: str, length: np.ndarray, amount: float = 1.0) -> np.ndarray:
     """Waves or curls, in phase within a clump; clumps gather towards their leader."""
     r = roots.random
     k = np.linspace(0, 1, p.shape[1], dtype=np.float32)[None, :]
@@ -353,14 +355,14 @@ def _texture(p: np.ndarray, roots: Roots, texture: str, length: np.ndarray) -> n
     along = _unit(np.gradient(p, axis=1))
     lateral = _unit(np.cross(along, out))
     if texture == "wavy":
-        amount = 0.11 * np.clip(s / 0.5, 0, 1)
+        amount = amount * 0.11 * np.clip(s / 0.5, 0, 1)
         wave = np.sin(5.2 * s + 0.5 * phase)
         return (
             p
             + (amount * wave)[..., None] * lateral
             + (0.5 * amount * (1 + np.cos(5.2 * s + phase)))[..., None] * out
         )
-    amount = 0.15 * np.clip(s / 0.25, 0, 1)
+    amount = amount * 0.15 * np.clip(s / 0.25, 0, 1)
     turn = 13.0 * s + phase
     p = p + (amount * np.sin(turn))[..., None] * lateral
     return p + (amount * (1 + np.cos(turn)))[..., None] * out
@@ -400,7 +402,7 @@ def _bangs(head: Head, colour, texture, detail, receding, woman) -> Strands:
     end = 0.40 + 0.10 * detail[3] + 0.1 * (r[:, 0] - 0.5)
     side = 0.28 * detail[2]
     steps = np.linspace(0, 1, 9, dtype=np.float32)
-    goal = np.stack([q[:, 0] * 1.06 + side * (0.6 + 0.6 * r[:, 1]), np.full(len(q), -0.3), end], 1)
+    goal = np.stack([q[:, 0] * 0.99 + side * (0.6 + 0.6 * r[:, 1]), np.full(len(q), -0.3), end], 1)
     middle = np.stack(
         [q[:, 0] * 1.05 + side * 0.3, np.minimum(q[:, 1] - 0.35, -0.1), np.maximum(q[:, 2], 1.0)], 1
     )
@@ -417,7 +419,7 @@ def _bangs(head: Head, colour, texture, detail, receding, woman) -> Strands:
     p = np.where((length > floor)[:, None], CENTRE + v * (floor / length)[:, None], pushed).reshape(
         p.shape
     )
-    p = _texture(p, roots, texture, np.full(len(q), 0.6, np.float32))
+    p = _texture(p, roots, texture, np.full(len(q), 0.6, np.float32), 0.5)
     return _finish(
         p.astype(np.float32), roots, head, 0.06 * (0.7 + 0.6 * r[:, 5]), colour, 0.6 + 0.4 * r[:, 2]
     )
