@@ -1,236 +1,32 @@
-"""What people say about a portrait: a small grammar of English captions and prompts, with many synonyms.
+"""What people say about a portrait: a small grammar of English captions and prompts.
 
-`caption(attributes, rng)` says all the given attributes in one sentence; `prompt_for(attributes, rng)` says them the way
-people type edits ("red hair and glasses", "make her smile"). `UNSEEN` holds synonyms that training never uses, for
-measuring how far the text-image model carries over to new words.
+`caption(attributes, rng)` says all the given attributes in a sentence or two; `prompt_for(attributes, rng)` says them
+the way people type edits: "red hair and glasses", "make her smile". The words are in `words.py`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Words:
-    """How an attribute is said. `adjective` stands before the noun, `having` after "with" or "has", `doing` after "is" or
-    on its own ("smiling", "wearing glasses")."""
-
-    adjective: tuple[str, ...] = ()
-    having: tuple[str, ...] = ()
-    doing: tuple[str, ...] = ()
-
-
-def _w(adjective: str = "", having: str = "", doing: str = "") -> Words:
-    def split(text: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-
-    return Words(split(adjective), split(having), split(doing))
-
-
-WOMAN = ("woman", "lady", "female", "female person")
-MAN = ("man", "guy", "male", "gentleman", "male person")
-ANYBODY = ("person", "face", "portrait of a person", "human face", "someone", "adult")
-
-WORDS: dict[str, Words] = {
-    "young": _w(
-        "young, youthful, younger, young adult", "a youthful face, young skin", "in the twenties"
-    ),
-    "middle-aged": _w("middle-aged, mature", "a middle-aged face", "in the forties"),
-    "old": _w(
-        "old, elderly, aged, older, senior, wrinkled",
-        "wrinkles, an old face, wrinkled skin, aged skin",
-    ),
-    "pale skin": _w(
-        "pale, fair-skinned, light-skinned, white",
-        "pale skin, fair skin, light skin, a pale complexion",
-    ),
-    "dark skin": _w(
-        "dark-skinned, black, brown-skinned",
-        "dark skin, deep brown skin, a dark complexion, black skin",
-    ),
-    "thin face": _w("thin, slim, skinny", "a thin face, a slim face, hollow cheeks, a narrow face"),
-    "chubby": _w(
-        "chubby, fat, plump, overweight",
-        "a chubby face, full cheeks, a round face, chubby cheeks, a double chin",
-    ),
-    "small nose": _w("", "a small nose, a little nose, a tiny nose"),
-    "big nose": _w("", "a big nose, a large nose, a wide nose, a prominent nose"),
-    "thin lips": _w("", "thin lips, narrow lips"),
-    "big lips": _w("", "big lips, full lips, thick lips, plump lips"),
-    "bald": _w(
-        "bald, bald-headed, hairless",
-        "a bald head, no hair, a shaved head, a bald scalp",
-        "going bald",
-    ),
-    "mouth open": _w(
-        "open-mouthed",
-        "an open mouth, the mouth open, the mouth slightly open, parted lips",
-        "opening the mouth",
-    ),
-    "closed mouth": _w("", "a closed mouth, the mouth closed, closed lips"),
-    "neutral expression": _w(
-        "expressionless", "a neutral expression, a straight face, a calm face", "not smiling"
-    ),
-    "smiling": _w(
-        "smiling, happy, cheerful, grinning",
-        "a smile, a big smile, a happy face, a happy expression, a wide smile, a grin",
-        "smiling, grinning, laughing, smiling happily",
-    ),
-    "sad": _w(
-        "sad, unhappy, gloomy",
-        "a sad face, a sad expression, a frown",
-        "frowning, looking sad, looking unhappy",
-    ),
-    "angry": _w(
-        "angry, furious, mad",
-        "an angry face, an angry expression, a furious look",
-        "looking angry, scowling",
-    ),
-    "surprised": _w(
-        "surprised, shocked, astonished",
-        "a surprised face, a surprised expression, raised eyebrows",
-        "looking surprised, looking shocked",
-    ),
-    "clean-shaven": _w(
-        "clean-shaven, beardless", "no beard, no facial hair, a clean-shaven face, a shaved face"
-    ),
-    "stubble": _w(
-        "unshaven, stubbly", "stubble, a five o'clock shadow, a light stubble beard, facial stubble"
-    ),
-    "moustache": _w(
-        "mustached", "a moustache, a mustache, a thick moustache", "wearing a moustache"
-    ),
-    "goatee": _w("", "a goatee, a goatee beard, a chin beard", "wearing a goatee"),
-    "beard": _w(
-        "bearded",
-        "a beard, a full beard, a thick beard, a big beard, a bushy beard",
-        "wearing a beard",
-    ),
-    "thin eyebrows": _w("", "thin eyebrows, fine eyebrows, plucked eyebrows"),
-    "bushy eyebrows": _w("", "bushy eyebrows, thick eyebrows, heavy eyebrows, big eyebrows"),
-    "arched eyebrows": _w("", "arched eyebrows, high eyebrows, curved eyebrows"),
-    "brown eyes": _w("brown-eyed", "brown eyes, dark eyes"),
-    "blue eyes": _w("blue-eyed", "blue eyes, bright blue eyes"),
-    "green eyes": _w("green-eyed", "green eyes"),
-    "no glasses": _w("", "no glasses, no eyeglasses", "not wearing glasses"),
-    "eyeglasses": _w(
-        "",
-        "glasses, eyeglasses, a pair of glasses, reading glasses",
-        "wearing glasses, wearing eyeglasses",
-    ),
-    "sunglasses": _w(
-        "",
-        "sunglasses, dark glasses, a pair of sunglasses, shades",
-        "wearing sunglasses, wearing dark glasses",
-    ),
-    "hat": _w(
-        "", "a hat, a cap, a beanie, a hat on", "wearing a hat, wearing a cap, wearing a beanie"
-    ),
-    "no hat": _w("", "no hat", "not wearing a hat"),
-    "earrings": _w("", "earrings, a pair of earrings, gold earrings", "wearing earrings"),
-    "no earrings": _w("", "no earrings", "not wearing earrings"),
-    "lipstick": _w(
-        "",
-        "lipstick, red lips, red lipstick, painted lips",
-        "wearing lipstick, wearing red lipstick",
-    ),
-    "heavy makeup": _w(
-        "",
-        "heavy makeup, makeup, eye shadow, a lot of makeup",
-        "wearing makeup, wearing heavy makeup",
-    ),
-    "no makeup": _w("", "no makeup, no make-up", "not wearing makeup"),
-    "rosy cheeks": _w(
-        "blushing, rosy-cheeked", "rosy cheeks, red cheeks, pink cheeks, flushed cheeks", "blushing"
-    ),
-    "freckles": _w("freckled", "freckles, a freckled face, freckles on the cheeks"),
-    "turned left": _w(
-        "", "the head turned to the left", "looking left, looking to the left, facing left"
-    ),
-    "turned right": _w(
-        "", "the head turned to the right", "looking right, looking to the right, facing right"
-    ),
-    "dark background": _w(
-        "", "a dark background, a black background", "standing before a dark background"
-    ),
-    "bright background": _w(
-        "", "a bright background, a light background", "standing before a bright background"
-    ),
-    "t-shirt": _w("", "a t-shirt", "wearing a t-shirt"),
-    "shirt": _w("", "a shirt with a collar, a collared shirt", "wearing a shirt"),
-    "turtleneck": _w(
-        "", "a turtleneck, a turtleneck sweater", "wearing a turtleneck, wearing a sweater"
-    ),
-    "bangs": _w("", "bangs, a fringe, bangs over the forehead", "wearing bangs"),
-    "receding hairline": _w("balding", "a receding hairline, a high forehead, thinning hair"),
-}
-
-# Hair is said as one phrase: "long wavy red hair", "a blond bob", "black hair tied in a bun".
-COLOURS = {
-    "black hair": ("black", "jet black", "dark", "raven"),
-    "brown hair": ("brown", "brunette", "chestnut", "dark brown"),
-    "blond hair": ("blond", "blonde", "golden", "fair", "light yellow"),
-    "red hair": ("red", "ginger", "copper", "orange"),
-    "gray hair": ("gray", "grey", "silver", "graying"),
-    "white hair": ("white", "snow white", "platinum white"),
-    "blue hair": ("blue", "dyed blue", "bright blue"),
-    "pink hair": ("pink", "dyed pink", "hot pink"),
-    "green hair": ("green", "dyed green", "bright green"),
-    "purple hair": ("purple", "violet", "dyed purple"),
-}
-TEXTURES = {
-    "straight hair": ("straight", "smooth", "sleek"),
-    "wavy hair": ("wavy", "waved", "slightly curled"),
-    "curly hair": ("curly", "frizzy", "curled", "kinky"),
-}
-LENGTHS = {
-    "short hair": ("short", "cropped", "short-cut"),
-    "long hair": ("long", "very long", "shoulder-length long"),
-}
-_BOB = ("{} bob", "{} hair in a bob", "chin-length {} hair", "{} bob cut", "medium-length {} hair")
-_BUN = ("{} hair in a bun", "{} hair tied up", "{} hair tied in a bun", "a bun of {} hair")
-HAIR = {**COLOURS, **TEXTURES, **LENGTHS, "bob": _BOB, "bun": _BUN}
-
-_HAIRED_ADJECTIVES = {
-    "blond hair": ("blond", "blonde", "blond-haired"),
-    "red hair": ("red-haired", "redheaded", "ginger"),
-    "black hair": ("black-haired", "dark-haired"),
-    "brown hair": ("brown-haired", "brunette"),
-    "gray hair": ("gray-haired", "grey-haired"),
-    "white hair": ("white-haired",),
-    "long hair": ("long-haired",),
-    "short hair": ("short-haired",),
-    "curly hair": ("curly-haired",),
-}
-
-UNSEEN: dict[str, tuple[str, ...]] = {
-    "old": ("a grandparent", "a pensioner", "an ageing person", "a very aged face"),
-    "young": ("a youngster", "a person in early adulthood", "a youth"),
-    "woman": ("a feminine face", "a madam"),
-    "man": ("a masculine face", "a fellow", "a bloke"),
-    "smiling": ("a joyful person", "a delighted expression", "beaming", "a cheery grin"),
-    "sad": ("a sorrowful face", "a depressed look", "miserable"),
-    "angry": ("an enraged face", "a hostile expression", "irate"),
-    "surprised": ("an amazed face", "a startled look", "stunned"),
-    "eyeglasses": ("spectacles", "wearing spectacles"),
-    "sunglasses": ("tinted glasses", "black shades"),
-    "hat": ("headwear", "wearing headgear"),
-    "beard": ("whiskers", "a hairy chin"),
-    "bald": ("a hairless scalp", "without any hair"),
-    "red hair": ("auburn hair", "reddish hair"),
-    "blond hair": ("flaxen hair", "yellow hair"),
-    "gray hair": ("greyish hair", "ashen hair"),
-    "purple hair": ("lilac hair", "magenta hair"),
-    "long hair": ("lengthy hair", "hair that flows down"),
-    "curly hair": ("ringlets", "wiry curls"),
-    "chubby": ("an obese face", "a stout person"),
-    "dark skin": ("ebony skin", "an African complexion"),
-    "lipstick": ("lip gloss", "coloured lips"),
-    "earrings": ("ear jewellery", "ear studs"),
-}
+from .words import (
+    ANYBODY,
+    COLOURS,
+    FACES,
+    HAIR,
+    HAIRED,
+    LENGTHS,
+    MAN,
+    OF_PEOPLE,
+    STYLES,
+    TEXTURES,
+    WOMAN,
+    WORDS,
+    Words,
+)
 
 
 def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
@@ -242,8 +38,23 @@ def article(phrase: str) -> str:
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
-def _hair_phrase(attributes: Collection[str], rng: np.random.Generator) -> str | None:
-    """All hair attributes among `attributes` in one noun phrase, or None."""
+def _listed(phrases: Sequence[str]) -> str:
+    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+
+
+def _gender(attributes: Collection[str]) -> str | None:
+    return "woman" if "woman" in attributes else "man" if "man" in attributes else None
+
+
+def _with_pronouns(text: str, attributes: Collection[str]) -> str:
+    them, their = {"woman": ("her", "her"), "man": ("him", "his")}.get(
+        _gender(attributes), ("them", "their")
+    )
+    return text.replace("{them}", them).replace("{their}", their)
+
+
+def _hair_phrase(attributes: Collection[str], rng: np.random.Generator) -> str:
+    """All hair attributes among `attributes` (one at least) in one noun phrase."""
     before = [
         _pick(group[name], rng)
         for group in (LENGTHS, TEXTURES, COLOURS)
@@ -253,107 +64,178 @@ def _hair_phrase(attributes: Collection[str], rng: np.random.Generator) -> str |
     if rng.random() < 0.25:
         rng.shuffle(before)
     words = " ".join(before)
-    for name, shapes in (("bob", _BOB), ("bun", _BUN)):
+    for name, shapes in STYLES.items():
         if name in attributes:
             phrase = " ".join(_pick(shapes, rng).format(words).split())
-            return phrase if "hair" in phrase.split() else article(phrase.removeprefix("a "))
-    return f"{words} hair" if words else None
+            return phrase if "hair" in phrase.split() else article(phrase)
+    return f"{words} hair"
 
 
-def noun(attributes: Collection[str], rng: np.random.Generator) -> str:
+def _noun(
+    attributes: Collection[str], adjectives: Collection[str], rng: np.random.Generator
+) -> str:
     """A word for the person that says the gender when it is among the attributes."""
-    if "woman" in attributes:
-        return _pick(WOMAN[: 2 if rng.random() < 0.8 else None], rng)
-    if "man" in attributes:
-        return _pick(MAN[: 2 if rng.random() < 0.8 else None], rng)
-    return _pick(ANYBODY[: 1 if rng.random() < 0.6 else None], rng)
+    gender = _gender(attributes)
+    if gender:
+        nouns = WOMAN if gender == "woman" else MAN
+        return _pick(nouns[:2] if rng.random() < 0.8 else nouns, rng)
+    if rng.random() < 0.6 or any(a in OF_PEOPLE for a in adjectives):
+        return ANYBODY[0]
+    return _pick(ANYBODY, rng)
 
 
 @dataclass(frozen=True)
 class _Parts:
-    adjectives: list[str]
-    having: list[str]
-    doing: list[str]
+    """Phrases of a caption by their place in it, see `Words`."""
+
+    adjective: list[str] = field(default_factory=list)
+    having: list[str] = field(default_factory=list)
+    wearing: list[str] = field(default_factory=list)
+    doing: list[str] = field(default_factory=list)
+    setting: list[str] = field(default_factory=list)
 
 
 def _parts(attributes: Collection[str], rng: np.random.Generator) -> _Parts:
-    parts = _Parts([], [], [])
+    parts = _Parts()
     hair = [name for name in attributes if name in HAIR]
-    if len(hair) == 1 and hair[0] in _HAIRED_ADJECTIVES and rng.random() < 0.25:
-        parts.adjectives.append(_pick(_HAIRED_ADJECTIVES[hair[0]], rng))
+    if len(hair) == 1 and hair[0] in HAIRED and rng.random() < 0.25:
+        parts.adjective.append(_pick(HAIRED[hair[0]], rng))
     elif hair:
         parts.having.append(_hair_phrase(hair, rng))
     for name in attributes:
-        words = WORDS.get(name)
-        if words is None:
-            continue
-        kinds = [
-            (bucket, options)
-            for bucket, options in (
-                (parts.adjectives, words.adjective),
-                (parts.having, words.having),
-                (parts.doing, words.doing),
-            )
-            if options
-        ]
-        bucket, options = kinds[int(rng.integers(len(kinds)))]
-        bucket.append(_pick(options, rng))
-    rng.shuffle(parts.adjectives)
-    rng.shuffle(parts.having)
+        if name in WORDS:
+            words = WORDS[name]
+            kinds = [kind for kind in vars(parts) if getattr(words, kind)]
+            kind = _pick(kinds, rng)
+            getattr(parts, kind).append(_pick(getattr(words, kind), rng))
+    for phrases in vars(parts).values():
+        rng.shuffle(phrases)
     return parts
 
 
-def _listed(phrases: Sequence[str]) -> str:
-    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
-
-
-def _full(attributes: Collection[str], rng: np.random.Generator) -> str:
+def _phrase(attributes: Collection[str], rng: np.random.Generator) -> str:
     """ "a young woman with red hair and glasses, smiling" """
     p = _parts(attributes, rng)
-    text = article(" ".join([*p.adjectives[:3], noun(attributes, rng)]))
-    if p.having:
-        text += (" with " if rng.random() < 0.75 else " who has ") + _listed(p.having)
-    tail = [*p.doing, *p.adjectives[3:]]
+    noun = _noun(attributes, p.adjective, rng)
+    having, wearing, setting = list(p.having), [], []
+    for phrase in p.wearing:  # "with glasses" or "wearing glasses"
+        (having if rng.random() < 0.4 else wearing).append(phrase)
+    for phrase in p.setting:
+        where = ("on", "against", "before", "in front of") if having or wearing else ("with", "on")
+        setting.append(f"{_pick(where, rng)} {phrase}")
+    text = article(" ".join([*p.adjective[:3], noun]))
+    # A face has a beard but does not wear it; "who has glasses" is not said either.
+    relative = not p.wearing and noun not in FACES and rng.random() < 0.25
+    if having:
+        text += (" who has " if relative else " with ") + _listed(having)
+    tail = [*p.adjective[3:], *p.doing]
+    if wearing:
+        tail.append(f"wearing {_listed(wearing)}")
     if tail:
-        text += (", " if p.having or rng.random() < 0.5 else " ") + _listed(tail)
-    return text
+        text += (", " if having or rng.random() < 0.5 else " ") + _listed(tail)
+    return " ".join([text, *setting])
 
 
 def _sentences(attributes: Collection[str], rng: np.random.Generator) -> str:
-    """ "She has red hair. She is young and smiling." """
+    """ "She has red hair and wears glasses. She is young and smiling." """
     p = _parts(attributes, rng)
-    who = "She" if "woman" in attributes else "He" if "man" in attributes else "This person"
-    said = []
-    if p.having:
-        said.append(f"{who} has {_listed(p.having)}")
-    if p.adjectives or p.doing:
-        said.append(f"{who} is {_listed([*p.adjectives, *p.doing])}")
-    return ". ".join(said) + "." if said else f"This is {article(noun(attributes, rng))}."
+    gender = _gender(attributes)
+    who = _pick(
+        {"woman": ("She", "The woman"), "man": ("He", "The man")}.get(
+            gender, ("This person", "The person")
+        ),
+        rng,
+    )
+    holds = [f"has {_listed(p.having)}"] if p.having else []
+    if p.wearing:
+        holds.append(f"wears {_listed(p.wearing)}")
+    said = [f"{who} {' and '.join(holds)}"] if holds else []
+    being = [*(_predicate(a) for a in p.adjective), *p.doing]
+    if being:
+        said.append(f"{who} is {_listed(being)}")
+    said += [f"There is {phrase}" for phrase in p.setting]
+    if gender and (not said or all("There" in s for s in said)):
+        said.insert(0, f"This is {article(_noun(attributes, (), rng))}")
+    return ". ".join(said) + "."
+
+
+def _predicate(adjective: str) -> str:
+    """The adjective away from its noun."""
+    return f"{article(adjective)} person" if adjective in OF_PEOPLE else adjective
 
 
 def caption(attributes: Collection[str], rng: np.random.Generator) -> str:
-    """One sentence that says every given attribute (names of `scene.ATTRIBUTES`), in a random shape and wording."""
-    text = _full(attributes, rng) if rng.random() < 0.7 else _sentences(attributes, rng)
-    if text[0] == "a" and rng.random() < 0.2:
-        text = _pick(("a photo of ", "a portrait of ", "a picture of "), rng) + text
-    return text
+    """A text that says every given attribute (names of `scene.ATTRIBUTES`), in a random shape and wording."""
+    if rng.random() < 0.3:
+        text = _sentences(attributes, rng)
+    else:
+        text = _phrase(attributes, rng)
+        if rng.random() < 0.2:
+            text = _pick(("a photo of ", "a portrait of ", "a picture of "), rng) + text
+    return _with_pronouns(text, attributes)
+
+
+def plain_caption(attribute: str) -> str:
+    """The plainest caption of one attribute, always the same."""
+    if attribute in ("woman", "man"):
+        return f"a {attribute}"
+    if attribute in HAIR:
+        return f"a person with {'a ' if attribute in STYLES else ''}{attribute}"
+    words = WORDS[attribute]
+    if words.adjective:
+        return f"{article(words.adjective[0])} person"
+    phrase = (words.wearing or words.having or words.setting)[0]
+    return _with_pronouns(f"a person with {phrase}", ())
 
 
 def prompt_for(attributes: Collection[str], rng: np.random.Generator) -> str:
-    """The attributes as people type an edit: a bare phrase, or a caption."""
-    p = _parts(attributes, rng)
-    gendered = {"woman", "man"} & set(attributes)
-    if gendered or rng.random() < 0.3:
+    """The attributes as people type an edit: a caption, bare phrases, or a command."""
+    gender = _gender(attributes)
+    shape = rng.random()
+    if shape < 0.2:
+        text = _with_pronouns(_commands(attributes, rng), attributes)
+        if gender is None or re.search(r"\b(her|him|his|woman|man)\b", text):
+            return text
+    if gender or shape < 0.45:
         return caption(attributes, rng)
-    phrases = [*p.adjectives, *p.having, *p.doing]
+    p = _parts(attributes, rng)
+    worn = [f"wearing {w}" if rng.random() < 0.3 else w for w in p.wearing]
+    phrases = [*(_predicate(a) for a in p.adjective), *p.having, *worn, *p.doing, *p.setting]
     rng.shuffle(phrases)
     if rng.random() < 0.4:
-        phrases = [phrase.removeprefix("a ").removeprefix("an ") for phrase in phrases]
-    return _listed(phrases)
+        phrases = [re.sub(r"^an? ", "", phrase) for phrase in phrases]
+    text = ", ".join(phrases) if rng.random() < 0.3 else _listed(phrases)
+    return _with_pronouns(text, attributes)
+
+
+def _commands(attributes: Collection[str], rng: np.random.Generator) -> str:
+    """ "give her red hair and make her smile" """
+    hair = [name for name in attributes if name in HAIR]
+    commands = [f"give {{them}} {_hair_phrase(hair, rng)}"] if hair else []
+    if len(hair) == 1 and hair[0] in COLOURS and rng.random() < 0.5:
+        shape = _pick(("dye {{their}} hair {}", "change the hair colour to {}"), rng)
+        commands = [shape.format(COLOURS[hair[0]][0])]
+    commands += [_command(WORDS[name], rng) for name in attributes if name in WORDS]
+    if not commands:
+        return f"turn this person into {article(_noun(attributes, (), rng))}"
+    return _listed(commands)
+
+
+def _command(words: Words, rng: np.random.Generator) -> str:
+    things = [p for p in (*words.having, *words.wearing) if not p.startswith(("no ", "{", "the "))]
+    shapes = [
+        *(f"give {{them}} {thing}" for thing in things),
+        *(f"add {thing}" for thing in words.wearing if thing in things),
+        *(f"make {{them}} {_predicate(adjective)}" for adjective in words.adjective),
+        *(f"use {setting}" for setting in words.setting),
+    ]
+    if words.command and (not shapes or rng.random() < 0.6):
+        return _pick(words.command, rng)
+    return _pick(shapes, rng)
 
 
 def captions(attributes: Collection[str], rng: np.random.Generator, count: int = 10) -> list[str]:
-    """`count` captions of an image, each about one to five of its attributes (Multi-Modal CelebA-HQ has ten an image)."""
+    """`count` captions of an image, each one to five of its attributes (Multi-Modal CelebA-HQ has ten an image)."""
     names = sorted(attributes)
     found = []
     for _ in range(count):
