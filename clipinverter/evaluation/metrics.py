@@ -106,7 +106,7 @@ def inversion(models: Models, identity: ArcFace, held: Sequence[Held]) -> tuple[
 def clip_accuracy(models: Models, held: Sequence[Held]) -> tuple[float, dict[str, float]]:
     """Zero-shot accuracy: for each variable with several named labels, the right one among them (scenes that carry
     none are left out). Returns the mean over variables, and each."""
-    from clipinverter.portraits.captions import HAIR, WORDS
+    from clipinverter.portraits.captions import plain_caption
 
     model = models.text_image
     images = torch.stack([h.image for h in held])
@@ -118,18 +118,7 @@ def clip_accuracy(models: Models, held: Sequence[Held]) -> tuple[float, dict[str
     for variable, names in by_variable.items():
         if len(names) < 2:
             continue
-        texts = []
-        for name in names:
-            if name in ("woman", "man"):
-                said = f"a {name}"
-            elif name in WORDS:
-                words = WORDS[name]
-                said = (
-                    words.having and f"a person with {words.having[0]}"
-                ) or f"a {words.adjective[0]} person"
-            else:
-                said = f"a person with {HAIR[name][0].format('') if '{}' in HAIR[name][0] else HAIR[name][0] + ' hair'}"
-            texts.append(" ".join(said.split()))
+        texts = [plain_caption(name) for name in names]
         scores = image @ F.normalize(model.embed_text(texts), dim=1).t()
         right = [
             names[int(scores[i].argmax())] in h.scene.attributes
