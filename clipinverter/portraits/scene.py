@@ -12,6 +12,7 @@ from functools import cache, cached_property
 
 import numpy as np
 
+from .captions import captions
 from .variables import N_LATENTS, VARIABLES, Choice, Free, Level, slots, years
 
 _HAIR_LENGTH = {
@@ -150,6 +151,10 @@ class Scene:
     def attributes(self) -> frozenset[str]:
         """Names of all attributes that show."""
         return frozenset(name for name in ATTRIBUTES if self.has(name))
+
+    def captions(self, count: int = 10, seed: int = 0) -> list[str]:
+        """`count` texts that are true of the picture, each about one to five of its attributes."""
+        return captions(self.attributes, np.random.default_rng(seed), count)
 
     def can_be(self, attribute: str) -> bool:
         """Whether `edited(attribute)` exists: a beard needs a man, curls need hair."""
