@@ -327,7 +327,7 @@ def _simulate(roots, comb, lift, length, gravity, layer, steps, cut, target=None
         )
         # Behind a curtain in front of the ears: hair frames the face.
         limit = np.interp(
-            new[:, 2], (-3.0, -1.0, -0.4, 0.3, 0.85, 1.1), (1.35, 1.3, 1.2, 0.82, 0.35, -1.5)
+            new[:, 2], (-3.0, -1.0, -0.4, 0.3, 0.85, 1.1), (1.5, 1.5, 1.4, 0.85, 0.35, -1.5)
         ).astype(np.float32)
         outside = np.clip(np.abs(new[:, 0]) - 1.15, 0, 0.6) * np.clip(0.5 - new[:, 2], 0, 1)
         limit = limit - 1.2 * outside

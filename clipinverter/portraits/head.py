@@ -42,11 +42,13 @@ NOSE = {"nose-scale-horiz-incr": 0.75, "nose-scale-vert-incr": 0.4, "nose-scale-
         "nose-volume-incr": 0.5, "nose-nostrils-width-incr": 0.45}  # fmt: skip
 LIPS = {"mouth-upperlip-height-incr": 0.6, "mouth-lowerlip-height-incr": 0.6, "mouth-upperlip-volume-incr": 0.6,
         "mouth-lowerlip-volume-incr": 0.6, "mouth-scale-vert-incr": 0.3}  # fmt: skip
-MAN = {"chin-bones-incr": 0.5, "chin-width-incr": 0.8, "neck-scale-horiz-incr": 0.55, "eyebrows-trans-forward": 0.45,
-       "eye-scale-incr": -0.4, "nose-scale-horiz-incr": 0.45, "nose-volume-incr": 0.4, "cheek-bones-incr": -0.25,
-       "mouth-lowerlip-volume-incr": -0.5, "mouth-upperlip-volume-incr": -0.5, "eye-height2-incr": -0.25,
-       "chin-height-incr": 0.3, "head-scale-horiz-incr": 0.12, "eyebrows-trans-up": -0.25, "nose-scale-vert-incr": 0.15,
-       "forehead-nubian-incr": -0.25}  # fmt: skip
+MAN = {
+    "chin-bones-incr": 0.7, "chin-width-incr": 1.1, "neck-scale-horiz-incr": 0.8, "eyebrows-trans-forward": 0.6,
+    "eye-scale-incr": -0.65, "nose-scale-horiz-incr": 0.55, "nose-volume-incr": 0.5, "cheek-bones-incr": -0.4,
+    "mouth-lowerlip-volume-incr": -0.6, "mouth-upperlip-volume-incr": -0.6, "eye-height2-incr": -0.35,
+    "chin-height-incr": 0.4, "head-scale-horiz-incr": 0.15, "eyebrows-trans-up": -0.4, "nose-scale-vert-incr": 0.25,
+    "forehead-nubian-incr": -0.3, "nose-hump-incr": 0.4, "nose-point-up": -0.3,
+}  # fmt: skip
 ARCHED = {"eyebrows-angle-up": 0.3}
 
 _EXPRESSIONS = {

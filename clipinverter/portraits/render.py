@@ -19,7 +19,7 @@ _DISTANCE = 0.85  # metres from the camera to the face
 _STEPS_SAMPLES = 4  # samples a pixel when the picture is not rendered at twice its size
 
 _SKIN = (
-    np.array([[240, 206, 190], [226, 181, 153], [204, 150, 114], [142, 92, 64], [72, 44, 32]])
+    np.array([[240, 206, 190], [226, 181, 153], [204, 150, 114], [146, 96, 68], [86, 55, 42]])
     / 255.0
 )
 _IRIS = {"brown": (0.13, 0.052, 0.02), "blue": (0.11, 0.24, 0.45), "green": (0.10, 0.20, 0.055)}
@@ -141,7 +141,7 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
     hair_colour = np.array(hair.COLOURS[scene.label("hair_colour")])
     level = scene.values["brows"]
     thickness = float(np.interp(level, (0, 0.18, 0.5, 0.78, 1), (0.030, 0.040, 0.062, 0.085, 0.12)))
-    natural = skin * (np.array([0.80, 0.46, 0.46]) if woman else np.array([0.76, 0.53, 0.50]))
+    natural = skin * (np.array([0.84, 0.40, 0.42]) if woman else np.array([0.76, 0.53, 0.50]))
     berry = float(ndtr(scene.values["clothes_colour"][0]))
     bold = (1 - berry) * np.array([0.52, 0.018, 0.025]) + berry * np.array([0.40, 0.012, 0.10])
     lipstick = 1.0 if scene.label("lipstick") else 0.0
@@ -160,7 +160,7 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
         "hair_colour": hair_colour,
         "brow_colour": 0.5 * hair_colour * 0.8 + 0.004 if hair_colour.max() < 0.5 else 0.45 * hair_colour,
         "shadow_colour": np.array([0.16, 0.045, 0.19]) * (1 - 0.35 * melanin),
-        "stubble": 0.85 if kind == "stubble" else 0.0,
+        "stubble": 0.9 if kind == "stubble" else 0.0 if woman else 0.16,
         "bald": 1.0 if scene.label("hair_style") == "bald" else 0.0,
         "man": 0.0 if woman else 1.0,
         "angry": 1.0 if scene.label("expression") == "angry" else 0.0,

@@ -83,7 +83,7 @@ void main() {
     base = mix(base, vec3(0.012, 0.009, 0.008), lid * mix(0.35, 1.0, above) * mix(0.55, 1.0, max(makeup, 0.65 * (1.0 - man))));
     /* brows */
     float u = (ax - 0.13) / 0.87;
-    float centre = 0.255 + 0.07 * sin(clamp(u, 0.0, 1.0) * 2.6) - 0.05 * u + brow.y * (0.13 * exp(-pow((u - 0.6) / 0.3, 2.0)) - 0.03 * (1.0 - u));
+    float centre = 0.275 - 0.035 * man + 0.07 * sin(clamp(u, 0.0, 1.0) * 2.6) - 0.05 * u + brow.y * (0.13 * exp(-pow((u - 0.6) / 0.3, 2.0)) - 0.03 * (1.0 - u));
     float thick = brow.x * mix(1.0, 0.45, smoothstep(0.35, 1.0, u)) * smoothstep(-0.04, 0.12, u);
     float stroke = noise(vec3(q.x * 46.0 - sign(q.x) * (q.z - centre) * 60.0 * mix(1.0, 0.1, u), q.z * 13.0, 3.0));
     float inside = smoothstep(1.15, 0.35, abs(q.z - centre) / thick + 0.35 * (stroke - 0.5)) * smoothstep(-0.03, 0.1, u) * smoothstep(1.02, 0.86, u) * face;
@@ -102,7 +102,7 @@ void main() {
     base = mix(base, vec3(0.16, 0.035, 0.03) * (0.25 + ao), vm.z);
     ao = mix(ao, ao * 0.15, vm.z);
     float gloss = 0.18 + 0.6 * lips * (0.5 + 0.5 * lipstick) - 0.05 * man;
-    float shine = (0.045 + 0.02 * (1.0 - face) + 0.05 * lips * (1.0 + lipstick) + 0.02 * line(length(vec2(q.x, q.z + 0.45)), 0.3)) * (0.75 + 0.6 * noise(q * 60.0));
+    float shine = (0.045 + 0.03 * melanin + 0.02 * (1.0 - face) + 0.05 * lips * (1.0 + lipstick) + 0.02 * line(length(vec2(q.x, q.z + 0.45)), 0.3)) * (0.75 + 0.6 * noise(q * 60.0));
     shine *= 1.0 - 0.9 * max(scalp, max(inside, vm.z));
     /* the chin's shadow on the neck, the hair's on the skin beside it */
     float open = 1.0 - 0.62 * smoothstep(0.10, 0.55, q.y) * smoothstep(-1.35, -1.8, q.z) - 0.4 * (1.0 - bald) * line(min(vh.x, 0.0), 0.16);
