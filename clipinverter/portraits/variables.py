@@ -150,7 +150,7 @@ Variable = Level | Choice | Free
 
 
 def _is_woman(v: Values) -> bool:
-    return v["gender"] < 0.5
+    return v["gender"] <= 0.5
 
 
 def years(u: float) -> float:
