@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from clipinverter.models import irse
 from clipinverter.models.adapter import Features
-from clipinverter.models.ops import EqualLinear
+from clipinverter.models.ops import EqualLinear, channels_last
 from clipinverter.models.stylegan2 import check_size
 
 COARSE_ROWS = 3  # rows 0..2 read c3
@@ -72,6 +72,7 @@ class Encoder(nn.Module):
 
     def trunk_features(self, images: Tensor) -> Features:
         """Images [B, 3, S, S] in [-1, 1] -> feature maps (c1, c2, c3) at strides 4, 8 and 16."""
+        images = channels_last(images)
         if self.trunk == "mobilenet_v2":
             return self.mobilenet(images)
         # The last block of each of the stages 2, 3 and 4.

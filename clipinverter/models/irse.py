@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipinverter.models.ops import channels_last
+
 WIDTHS = (64, 128, 256, 512)
 UNITS = (3, 4, 14, 3)  # 24 blocks: IR-SE-50
 
@@ -97,7 +99,7 @@ class ArcFace(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Crops [B, 3, 112, 112] in [-1, 1] -> embeddings [B, embedding_dim], not normalised."""
-        return self.output_layer(self.body(self.input_layer(crops)))
+        return self.output_layer(self.body(self.input_layer(channels_last(crops))))
 
 
 def face_crop(images: Tensor) -> Tensor:

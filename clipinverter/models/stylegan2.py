@@ -247,12 +247,12 @@ class DiscriminatorBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        half = 1 / math.sqrt(2)  # keeps the variance of the sum
+        gain = 1 / math.sqrt(2)  # keeps the variance of the sum
         self.conv1 = EqualConv2d(in_channels, in_channels, 3, activate=True)
         self.conv2 = EqualConv2d(
-            in_channels, out_channels, 3, stride=2, padding=0, activate=True, gain=half
+            in_channels, out_channels, 3, stride=2, padding=0, activate=True, gain=gain
         )
-        self.skip = EqualConv2d(in_channels, out_channels, 1, stride=2, bias=False, gain=half)
+        self.skip = EqualConv2d(in_channels, out_channels, 1, stride=2, bias=False, gain=gain)
         self.register_buffer("kernel", blur_kernel())
 
     def forward(self, x: Tensor) -> Tensor:
