@@ -66,9 +66,14 @@ def _hair_phrase(attributes: Collection[str], rng: np.random.Generator) -> str:
     words = " ".join(before)
     for name, shapes in STYLES.items():
         if name in attributes:
-            phrase = " ".join(_pick(shapes, rng).format(words).split())
-            return phrase if "hair" in phrase.split() else article(phrase)
+            return _styled(_pick(shapes, rng), words)
     return f"{words} hair"
+
+
+def _styled(shape: str, words: str) -> str:
+    """A hair style with the words for colour and texture in their place; hair takes no article, a bob does."""
+    phrase = " ".join(shape.format(words).split())
+    return phrase if "hair" in phrase.split() else article(phrase)
 
 
 def _noun(
@@ -123,7 +128,8 @@ def _phrase(attributes: Collection[str], rng: np.random.Generator) -> str:
     for phrase in p.setting:
         where = ("on", "against", "before", "in front of") if having or wearing else ("with", "on")
         setting.append(f"{_pick(where, rng)} {phrase}")
-    text = article(" ".join([*p.adjective[:3], noun]))
+    adjectives = sorted(p.adjective[:3], key=lambda a: a in OF_PEOPLE)  # next to the noun
+    text = article(" ".join([*adjectives, noun]))
     # A face has a beard but does not wear it; "who has glasses" is not said either.
     relative = not p.wearing and noun not in FACES and rng.random() < 0.25
     if having:
@@ -179,8 +185,10 @@ def plain_caption(attribute: str) -> str:
     """The plainest caption of one attribute, always the same."""
     if attribute in ("woman", "man"):
         return f"a {attribute}"
+    if attribute in STYLES:
+        return f"a person with {_styled(STYLES[attribute][0], '')}"
     if attribute in HAIR:
-        return f"a person with {'a ' if attribute in STYLES else ''}{attribute}"
+        return f"a person with {attribute}"
     words = WORDS[attribute]
     if words.adjective:
         return f"{article(words.adjective[0])} person"
