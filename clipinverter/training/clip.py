@@ -21,7 +21,7 @@ from clipinverter.training import data, weights
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import mobilenet_state
 
-STEPS, BATCH = 700, 128
+STEPS, BATCH = 400, 96
 
 
 def sentence_vectors(words: Sequence[str]) -> Tensor:

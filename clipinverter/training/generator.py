@@ -20,7 +20,7 @@ from clipinverter.training import data, weights
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import Perceptual, r1_penalty
 
-MAPPING_RATE = 10.0  # lr_mul 0.01 suits millions of images; this makes it 0.1
+MAPPING_RATE = 30.0  # lr_mul 0.01 suits millions of images; this makes it 0.3
 PERCEPTUAL = 0.6
 R1_EVERY, R1_GAMMA = 16, 1.0
 
@@ -45,8 +45,8 @@ class Phase:
 def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     """Coarse to fine up to `size`; `scale` stretches the number of steps."""
     plan = (
-        Phase(32, 2200, 32, 4e-3),
-        Phase(64, 1600, 24, 3e-3),
+        Phase(32, 1400, 32, 4e-3),
+        Phase(64, 1500, 24, 3e-3),
         Phase(128, 3600, 16, 2.5e-3, mapping=False),
     )
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
@@ -66,7 +66,7 @@ def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
         {"params": mapping, "lr": phase.rate * MAPPING_RATE},
         {"params": rest, "lr": phase.rate},
     ]
-    return torch.optim.Adam(groups, betas=(0.0, 0.99))
+    return torch.optim.Adam(groups, betas=(0.5, 0.99))
 
 
 def draw(generator: Generator, z: Tensor) -> Tensor:
@@ -151,9 +151,9 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
 
     A phase that is finished is not repeated on `resume`; the next one starts from its average.
     """
-    rendered = data.load(images)
     previous: Average | None = None
     for number, phase in enumerate(phases(domain.image_size, scale)):
+        rendered = data.load(images)  # the set may have grown
         generator = Generator(
             phase.size, domain.style_dim, domain.n_mlp, domain.channel_base, domain.channel_max
         )
