@@ -1,0 +1,228 @@
+"""The losses against the authors' code (case 09; case 06 is in test_golden.py) and examples computed by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from golden import fill
+from torch import Tensor
+
+from clipinverter.training.clip import contrastive_loss
+from clipinverter.training.encoder import delta_loss
+from clipinverter.training.identity import TEMPERATURE, pair_loss
+from clipinverter.training.losses import (
+    Perceptual,
+    clip_loss,
+    clip_pool,
+    directional_clip_loss,
+    identity_loss,
+    r1_penalty,
+    w_norm_loss,
+)
+from clipinverter.training.paper import STAGE_ONE, STAGE_TWO, Weights
+
+
+def rows(*values: tuple[float, ...]) -> Tensor:
+    return torch.tensor(values)
+
+
+X, Y, Z = (tuple(row) for row in torch.eye(3).tolist())
+
+
+# Case 09: what the authors feed CLIP, and the two CLIP losses with a stand-in encoder.
+
+
+@pytest.fixture(scope="module")
+def pooled(golden):
+    """`pooled(name, size)`: a smooth image as CLIP gets it."""
+    return lambda name, size: clip_pool(
+        torch.from_numpy(fill.smooth_image(golden.salt, name, size))
+    )
+
+
+@pytest.fixture(scope="module")
+def text(golden):
+    return lambda name: torch.from_numpy(fill.normal_input(golden.salt, name, (1, 192)))
+
+
+def stand_in(image224: Tensor) -> Tensor:
+    return F.avg_pool2d(image224, 28).flatten(1)
+
+
+def distance(actual: Tensor, golden: np.ndarray) -> float:
+    assert actual.shape == golden.shape
+    return float(np.abs(actual.numpy() - golden).max() / np.sqrt(np.mean(golden**2)))
+
+
+@pytest.mark.parametrize("size", [1024, 256])
+def test_case_09_pooling(golden, pooled, size):
+    case = golden.case("09_clip_preprocess")
+    image = pooled(f"clip{size}", size)
+    assert image.shape == (1, 3, 224, 224)
+    windows = {"tl": (0, 0), "tr": (0, 208), "bl": (208, 0), "br": (208, 208), "c": (104, 104)}
+    for name, (y, x) in windows.items():
+        crop = image[0, :, y : y + 16, x : x + 16]
+        assert distance(crop, case[f"pre{size}_crop_{name}"]) <= 1e-4, name
+    assert distance(F.avg_pool2d(image, 8)[0], case[f"pre{size}_pool28"]) <= 1e-4
+
+
+def test_case_09_losses(golden, pooled, text):
+    case = golden.case("09_clip_preprocess")
+    target = text("clip_text_tgt")
+    loss = clip_loss(stand_in(pooled("clip1024", 1024)), target)
+    assert loss.item() == pytest.approx(case["clip_loss"].item(), abs=1e-4)
+    loss = directional_clip_loss(
+        stand_in(pooled("clip256", 256)),
+        stand_in(pooled("clip256b", 256)),
+        text("clip_text_src"),
+        target,
+    )
+    assert loss.item() == pytest.approx(case["directional_loss"].item(), abs=1e-4)
+
+
+# By hand.
+
+
+def test_clip_pool_keeps_the_mean():
+    assert clip_pool(torch.full((1, 3, 64, 64), 0.3)).numpy() == pytest.approx(0.3)
+    halves = torch.cat([torch.zeros(1, 3, 64, 32), torch.ones(1, 3, 64, 32)], dim=3)
+    assert torch.equal(clip_pool(halves)[0, 0, 0], torch.arange(224).ge(112).float())
+
+
+def test_clip_loss():
+    # Along, against, at a right angle, and at 3-4-5; lengths don't count.
+    images = rows((2.0, 0.0), (2.0, 0.0), (2.0, 0.0), (3.0, 4.0))
+    texts = rows((0.5, 0.0), (-7.0, 0.0), (0.0, 1.0), (9.0, 0.0))
+    np.testing.assert_allclose(clip_loss(images, texts), [0, 2, 1, 0.4], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("source_text", "target_text", "expected"),
+    [
+        pytest.param(X, Y, 0, id="the same way"),
+        pytest.param(Y, X, 2, id="the opposite way"),
+        pytest.param(tuple(map(sum, zip(X, Y, strict=True))), Z, 1, id="at a right angle"),
+        pytest.param(X, Z, 0.5, id="at 60 degrees"),
+    ],
+)
+def test_directional_clip_loss(source_text, target_text, expected):
+    loss = directional_clip_loss(rows(X), 5 * rows(Y), 3 * rows(source_text), rows(target_text))
+    np.testing.assert_allclose(loss, [expected], atol=1e-5)
+
+
+def test_directional_clip_loss_of_each_pair():
+    loss = directional_clip_loss(rows(X, X, X), rows(Y, Y, X), rows(X, Y, X), rows(Y, X, Y))
+    np.testing.assert_allclose(loss, [0, 2, 1], atol=1e-5)  # the last picture went nowhere
+
+
+def test_identity_loss():
+    assert identity_loss(rows(X, Y), rows(X, Y)).item() == 0
+    assert identity_loss(rows(X), -rows(X)).item() == 2
+    assert identity_loss(rows(X, X), rows(X, (0.6, 0.8, 0.0))).item() == pytest.approx(0.2)
+
+
+def test_w_norm_loss():
+    # Offsets from the average: a matrix of norm 5 and one of norm 13.
+    average = torch.tensor([[1.0, -1.0], [2.0, 0.5]])
+    offsets = torch.tensor([[[3.0, 0.0], [0.0, 4.0]], [[0.0, 12.0], [5.0, 0.0]]])
+    assert w_norm_loss(average + offsets, average).item() == pytest.approx(9)
+
+
+def test_delta_loss():
+    base = torch.tensor([7.0, -2.0])
+    codes = torch.stack([base, base, base + torch.tensor([3.0, 4.0])])[None]
+    assert delta_loss(codes).item() == pytest.approx(2.5)
+    assert delta_loss(codes[:, :1].expand(-1, 4, -1)).item() == 0
+
+
+def test_r1_penalty_of_a_linear_critic():
+    images = torch.randn(2, 3, 4, 4, requires_grad=True)
+    slope = torch.full((3, 4, 4), 0.5, requires_grad=True)
+    penalty = r1_penalty((images * slope).sum(dim=(1, 2, 3)), images)
+    assert penalty.item() == pytest.approx(48 * 0.25)
+    penalty.backward()
+    np.testing.assert_allclose(slope.grad, 2 * slope.detach())  # d|a|^2 = 2a: the critic can learn
+
+
+def test_r1_penalty_of_a_quadratic_critic():
+    images = torch.stack([torch.full((3, 2, 2), 1.0), torch.full((3, 2, 2), 2.0)]).requires_grad_()
+    scores = 0.5 * images.square().sum(dim=(1, 2, 3))
+    assert r1_penalty(scores, images).item() == pytest.approx((12 * 1 + 12 * 4) / 2)
+
+
+def test_contrastive_loss_of_single_pairs():
+    count, scale = 4, torch.tensor(5.0)
+    image, match = torch.eye(count), torch.eye(count, dtype=torch.bool)
+    right = contrastive_loss(image, 3 * torch.eye(count), match, scale)
+    assert right.item() == pytest.approx(math.log(1 + 3 * math.exp(-5)), rel=1e-4)
+    wrong = contrastive_loss(image, torch.eye(count).roll(1, dims=0), match, scale)
+    assert wrong.item() == pytest.approx(5 + math.log(1 + 3 * math.exp(-5)), rel=1e-4)
+
+
+def test_contrastive_loss_of_several_true_pairs():
+    # Caption 0 is true of both images, caption 1 of image 1 alone.
+    match = torch.tensor([[True, True], [False, True]])
+    image, text = torch.eye(2), torch.eye(2)
+    near, far = math.log(1 + math.exp(-1)), math.log(1 + math.e)  # of the pair at cosine 1 and 0
+    by_caption = [(near + far) / 2, near]
+    by_image = [near, (near + far) / 2]
+    expected = 0.5 * (sum(by_caption) / 2 + sum(by_image) / 2)
+    loss = contrastive_loss(image, text, match, torch.tensor(1.0))
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    # It is least where both captions' truths are equally near.
+    fair = contrastive_loss(
+        image, F.normalize(rows((1.0, 1.0), (0.0, 1.0))), match, torch.tensor(1.0)
+    )
+    assert fair < loss
+
+
+def test_pair_loss():
+    one, other = (1.0, 0.0), (0.0, 1.0)
+    peak = 1 / TEMPERATURE
+    together = pair_loss(rows(one, other, one, other))
+    assert together.item() == pytest.approx(math.log(1 + 2 * math.exp(-peak)), rel=1e-3)
+    apart = pair_loss(rows(one, one, other, other))
+    assert apart.item() == pytest.approx(math.log(math.exp(peak) + 2), rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def perceptual():
+    return Perceptual()
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """Discs on a gradient, [1, 3, 64, 64]."""
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, 64)] * 2, indexing="ij")
+    discs = [(x - a).square() + (y - b).square() < 0.1 for a, b in ((-0.4, 0), (0.4, 0), (0, 0.5))]
+    return torch.stack([x + d.float() for d in discs])[None].clamp(-1, 1)
+
+
+def test_perceptual_distance_grows_with_blur(perceptual, picture):
+    assert perceptual(picture, picture).item() == 0
+    distances = []
+    for size in (48, 32, 16, 8):
+        small = F.interpolate(picture, size=size, mode="area")
+        blurred = F.interpolate(small, size=64, mode="bilinear", align_corners=False)
+        distances.append(perceptual(blurred, picture).item())
+    assert distances == sorted(distances)
+    assert distances[0] > 0.01
+    assert distances[-1] > 3 * distances[0]
+
+
+def test_perceptual_distance_teaches_its_first_argument_only(perceptual, picture):
+    drawn, wanted = (picture + 0.1).requires_grad_(), picture.clone().requires_grad_()
+    perceptual(drawn, wanted).backward()
+    assert drawn.grad.abs().max() > 0
+    assert wanted.grad is None
+    assert not any(p.requires_grad for p in perceptual.parameters())
+    assert not any(m.training for m in perceptual.layers.modules())
+
+
+def test_the_published_weights():
+    """Stage one and two of the authors' code; its second stage does not add the w-norm."""
+    paper = {"cycle": 1.0, "counterfactual": 0.0}
+    assert Weights(identity=0.1, l2=1.0, lpips=0.6, clip=1.0, w_norm=0.005, **paper) == STAGE_ONE
+    assert Weights(identity=0.15, l2=0.15, lpips=0.15, clip=1.75, w_norm=0.0, **paper) == STAGE_TWO
