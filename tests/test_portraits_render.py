@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("moderngl")
 pytest.importorskip("anny")
 
-from clipinverter.portraits import dataset, hair, head  # noqa: E402
-from clipinverter.portraits.render import camera, render  # noqa: E402
-from clipinverter.portraits.scene import ATTRIBUTES, Scene  # noqa: E402
-from clipinverter.portraits.variables import N_LATENTS  # noqa: E402
+from clipinverter.portraits import dataset, hair, head
+from clipinverter.portraits.render import camera, render
+from clipinverter.portraits.scene import ATTRIBUTES, Scene
+from clipinverter.portraits.variables import N_LATENTS
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,7 +27,8 @@ def opengl():
 def test_a_picture_repeats_bit_for_bit():
     first = render(Scene.from_seed(3), 128)
     render(Scene.from_seed(4), 128)  # what was drawn in between leaves no trace
-    assert first.shape == (128, 128, 3) and first.dtype == np.uint8
+    assert first.shape == (128, 128, 3)
+    assert first.dtype == np.uint8
     assert np.array_equal(first, render(Scene.from_seed(3), 128))
 
 
@@ -101,12 +102,14 @@ def test_a_set_is_whole_resumes_and_repeats(tmp_path, monkeypatch):
     dataset.write(tmp_path / "a", 8, 32, seed=7, edits=True, processes=1)
     a = dataset.load(tmp_path / "a")
     assert [x.shape for x in a.images] == [(4, 32, 32, 3)] * 2
-    assert a.latents[1].shape == (4, N_LATENTS) and a.latents[1].dtype == np.float32
+    assert a.latents[1].shape == (4, N_LATENTS)
+    assert a.latents[1].dtype == np.float32
     for i in (0, 5):
         scene = Scene.from_latent(a.latents[i // 4][i % 4])
         assert np.array_equal(a.images[i // 4][i % 4], render(scene, 32))
         edited = Scene.from_latent(a.edited_latents[i // 4][i % 4])
-        assert edited.has(a.edits[i // 4][i % 4]) and not scene.has(a.edits[i // 4][i % 4])
+        assert edited.has(a.edits[i // 4][i % 4])
+        assert not scene.has(a.edits[i // 4][i % 4])
     kept = (tmp_path / "a" / "images-00000.npy").stat().st_mtime_ns
     for path in (tmp_path / "a").glob("*-00001.*"):
         path.unlink()

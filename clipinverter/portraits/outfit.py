@@ -2,75 +2,13 @@
 
 from __future__ import annotations
 
-import colorsys
-from dataclasses import dataclass
-from functools import cache
-
 import numpy as np
 from scipy.special import ndtr
 
-from .hair import CENTRE, _cells, radius_map, to_head
 from .head import Head, template
+from .regions import CENTRE, above_head, to_head
 from .scene import Scene
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A surface: vertices, normals [n, 3] in metres, triangles [m, 3], linear RGB, gloss 0..1, alpha 0..1."""
-
-    vertices: np.ndarray
-    normals: np.ndarray
-    triangles: np.ndarray
-    colour: tuple[float, float, float]
-    gloss: float = 0.0
-    alpha: float = 1.0
-
-
-@cache
-def _grid_triangles(rows: int, columns: int) -> np.ndarray:
-    i = np.arange(rows * columns).reshape(rows, columns)
-    a, b, c, d = i[:-1, :-1], i[:-1, 1:], i[1:, :-1], i[1:, 1:]
-    return np.stack([a, b, c, b, d, c], -1).reshape(-1, 3).astype(np.int32)
-
-
-def surface(points: np.ndarray, colour, gloss: float = 0.0, alpha: float = 1.0) -> Part:
-    """The part of a grid of points [rows, columns, 3]; shading is two-sided, so the orientation is free."""
-    across, along = np.gradient(points, axis=1), np.gradient(points, axis=0)
-    normals = np.cross(across, along)
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-12
-    rows, columns = points.shape[:2]
-    flat = points.reshape(-1, 3).astype(np.float32)
-    return Part(
-        flat,
-        normals.reshape(-1, 3).astype(np.float32),
-        _grid_triangles(rows, columns),
-        colour,
-        gloss,
-        alpha,
-    )
-
-
-def tube(path: np.ndarray, radius: float, colour, gloss: float = 0.6, sides: int = 6) -> Part:
-    """A tube of `radius` around a path [n, 3]."""
-    along = np.gradient(path, axis=0)
-    along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-12
-    up = np.where(
-        np.abs(along[:, 2:3]) > 0.9, np.array([[0.0, 1.0, 0.0]]), np.array([[0.0, 0.0, 1.0]])
-    )
-    a = np.cross(along, up)
-    a /= np.linalg.norm(a, axis=1, keepdims=True) + 1e-12
-    b = np.cross(along, a)
-    turn = np.linspace(0, 2 * np.pi, sides + 1)
-    normals = a[:, None] * np.cos(turn)[None, :, None] + b[:, None] * np.sin(turn)[None, :, None]
-    part = surface(path[:, None] + radius * normals, colour, gloss)
-    return Part(
-        part.vertices, normals.reshape(-1, 3).astype(np.float32), part.triangles, colour, gloss
-    )
-
-
-def hsv(hue: float, saturation: float, value: float) -> tuple[float, float, float]:
-    """Linear RGB of an HSV colour."""
-    return tuple(c**2.2 for c in colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
+from .surfaces import Part, hsv, surface, tube
 
 
 def clothes_colour(scene: Scene) -> tuple[float, float, float]:
@@ -119,8 +57,13 @@ def clothes(scene: Scene, head: Head) -> list[Part]:
         surface(to_head(_ring(skin_below), head), (-1.0, -1.0, -1.0))
     )  # the neck's base, in skin colour
     if kind == "turtleneck":
-        roll = [(w * 0.98, 0.86, 1.18, -1.62, -1.98), (w * 1.1, 0.98, 1.2, -1.66, -2.02), (w * 1.13, 1.0, 1.22, -1.85, -2.2),
-                (w * 1.14, 1.0, 1.25, -2.05, -2.4), (w * 1.25, 1.1, 1.35, -2.3, -2.8)]  # fmt: skip
+        roll = [
+            (w * 0.98, 0.86, 1.18, -1.62, -1.98),
+            (w * 1.1, 0.98, 1.2, -1.66, -2.02),
+            (w * 1.13, 1.0, 1.22, -1.85, -2.2),
+            (w * 1.14, 1.0, 1.25, -2.05, -2.4),
+            (w * 1.25, 1.1, 1.35, -2.3, -2.8),
+        ]
         out.append(surface(to_head(_ring(roll), head), tuple(0.92 * c for c in colour)))
     elif kind == "shirt":
         for s in (-1, 1):  # two stiff wings that open in front
@@ -275,7 +218,7 @@ def hat(scene: Scene, head: Head) -> list[Part]:
             ],
             1,
         )
-        r = np.interp(k, (0, 0.9, 1), (1, 1, 1)) * radius_map()[_cells(d, np.ones(len(d)))]
+        r = above_head(d)
         thick = 0.2 if k < 0.22 else 0.13
         rows.append(CENTRE + d * (r + thick * min(1.0, 0.35 + 6 * k))[:, None])
     dome = np.stack(rows)

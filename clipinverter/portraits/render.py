@@ -1,7 +1,7 @@
 """`render(scene, size)`: the picture of a scene, by OpenGL in software or hardware.
 
-The picture is framed like FFHQ's aligned crops: the camera computes the crop that the alignment would cut from the projected
-eyes and mouth, and renders exactly that.
+The picture is framed like FFHQ's aligned crops (camera.py). Everything is drawn front to back at twice the size and
+boxed down.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from functools import cache
 import numpy as np
 from scipy.special import ndtr
 
-from . import hair, outfit, shaders
+from . import hair, outfit, regions, shaders
+from .camera import camera, lights
 from .head import Head, shape, template
 from .scene import Scene
+from .surfaces import Part, hsv
 
-_DISTANCE = 0.85  # metres from the camera to the face
-_STEPS_SAMPLES = 4  # samples a pixel when the picture is not rendered at twice its size
+_SAMPLES = 4  # samples a pixel when the picture is not rendered at twice its size
 
 _SKIN = (
     np.array([[240, 206, 190], [226, 181, 153], [204, 150, 114], [146, 96, 68], [86, 55, 42]])
@@ -32,7 +33,7 @@ def render(scene: Scene, size: int) -> np.ndarray:
     """
     head = shape(scene)
     factor = 2 if size <= 256 else 1
-    painter = _painter(size * factor)
+    painter = _painter(size * factor, 0 if factor > 1 else _SAMPLES)
     pixels = painter.paint(scene, head)
     if factor == 1:
         return pixels
@@ -41,8 +42,8 @@ def render(scene: Scene, size: int) -> np.ndarray:
 
 
 @cache
-def _painter(size: int) -> _Painter:
-    return _Painter(_context(), size)
+def _painter(size: int, samples: int) -> _Painter:
+    return _Painter(_context(), size, samples)
 
 
 @cache
@@ -58,79 +59,10 @@ def _context():
         ) from e
 
 
-def camera(scene: Scene, head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """Model-view-projection matrix [4, 4] and the camera's position [3]: FFHQ's crop of this head.
-
-    FFHQ's quad (alignment.py of the data set) as a 2-D similarity on the projected picture is linear in homogeneous
-    coordinates, so it is multiplied into the projection.
-    """
-    yaw = 0.5 * np.clip(_normal(scene.values["yaw"]) / 1.5, -1.35, 1.35)
-    pitch = 0.11 * np.clip(_normal(scene.values["pitch"]), -2, 2)
-    target = np.r_[head.eye_centres, head.mouth].mean(0) + [0, 0.02, 0]
-    back = np.array([np.sin(yaw) * np.cos(pitch), -np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
-    eye = target + _DISTANCE * back
-    right = np.cross(-back, [0, 0, 1])
-    right /= np.linalg.norm(right)
-    up = np.cross(right, -back)
-    view = np.eye(4)
-    view[:3, :3] = np.stack([right, up, back])
-    view[:3, 3] = -view[:3, :3] @ eye
-    near, far = 0.3, 2.5
-    project = np.zeros((4, 4))
-    project[0, 0] = project[1, 1] = 1.0
-    project[2, 2], project[2, 3], project[3, 2] = (
-        (far + near) / (near - far),
-        2 * far * near / (near - far),
-        -1.0,
-    )
-
-    points = np.c_[np.r_[head.eye_centres, head.mouth], np.ones(4)] @ (project @ view).T
-    xy = points[:, :2] / points[:, 3:]
-    eyes, mouth = xy[:2].mean(0), xy[2:].mean(0)
-    between, down = xy[1] - xy[0], mouth - eyes
-    x = between + np.array([-down[1], down[0]])  # minus `down` turned by 90 degrees, with y up
-    x *= max(2.0 * np.hypot(*between), 1.8 * np.hypot(*down)) / np.hypot(*x)
-    centre = eyes + 0.1 * down
-    crop = np.eye(4)
-    turn = np.array([x, [-x[1], x[0]]]) / (x @ x)
-    crop[:2, :2] = turn
-    crop[:2, 3] = -turn @ centre
-    # The offset multiplies w, which is the fourth row.
-    return (crop @ project @ view).astype(np.float32), eye.astype(np.float32)
-
-
-def _normal(u: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(np.clip(u, 1e-4, 1 - 1e-4)))
-
-
 def skin_colour(melanin: float) -> np.ndarray:
     """Linear RGB of the skin, from very pale (0) to very dark (1)."""
     at = np.linspace(0, 1, len(_SKIN))
     return np.array([np.interp(melanin, at, _SKIN[:, i] ** 2.2) for i in range(3)])
-
-
-def _lights(
-    scene: Scene, right: np.ndarray, up: np.ndarray, back: np.ndarray
-) -> dict[str, np.ndarray]:
-    a, e, ratio, warmth = np.tanh(scene.values["light"] / 1.6)
-    azimuth, elevation = 0.95 * a, 0.5 + 0.35 * e
-    key = (
-        right * np.sin(azimuth) * np.cos(elevation)
-        + up * np.sin(elevation)
-        + back * np.cos(azimuth) * np.cos(elevation)
-    )
-    fill = -0.8 * np.sign(a + 1e-9) * min(1.0, abs(a) * 3) * right + 0.15 * up + 0.75 * back
-    tint = np.array([1 + 0.10 * warmth, 1.0, 1 - 0.16 * warmth])
-    return {
-        "key_direction": key,
-        "key_colour": (1.06 + 0.14 * ratio) * tint,
-        "fill_direction": fill / np.linalg.norm(fill),
-        "fill_colour": (0.17 - 0.10 * ratio) * (2 - tint),
-        "sky": (0.27 - 0.07 * ratio) * np.array([0.95, 1.0, 1.06]),
-        "ground": (0.13 - 0.04 * ratio) * np.array([1.05, 1.0, 0.93]),
-    }
 
 
 def _paint_uniforms(scene: Scene) -> dict[str, object]:
@@ -173,23 +105,24 @@ def _backdrop(scene: Scene) -> dict[str, object]:
     hue, saturation, angle = (float(ndtr(x)) for x in scene.values["backdrop_colour"])
     level = float(np.interp(scene.values["backdrop"], (0, 0.25, 0.75, 1), (0.07, 0.26, 0.62, 0.93)))
     turn = 2 * np.pi * angle
-    high = np.array(outfit.hsv(hue, 0.55 * saturation * (1 - 0.5 * level), min(1.0, level * 1.12)))
-    low = np.array(outfit.hsv(hue + 0.04, 0.6 * saturation * (1 - 0.5 * level), level * 0.8))
+    high = np.array(hsv(hue, 0.55 * saturation * (1 - 0.5 * level), min(1.0, level * 1.12)))
+    low = np.array(hsv(hue + 0.04, 0.6 * saturation * (1 - 0.5 * level), level * 0.8))
     return {"low": low, "high": high, "direction": (np.cos(turn), np.sin(turn))}
 
 
 class _Painter:
     """Programs and buffers of one picture size."""
 
-    def __init__(self, context, size: int):
+    def __init__(self, context, size: int, samples: int):
         import moderngl
 
         self.gl, self.size, self.context = moderngl, size, context
-        samples = 0 if size <= 512 else _STEPS_SAMPLES
         self.target = context.simple_framebuffer((size, size), 3)
-        self.canvas = self.target if not samples else context.framebuffer(
-            [context.renderbuffer((size, size), 3, samples=samples)], context.depth_renderbuffer((size, size), samples=samples)
-        )  # fmt: skip
+        self.canvas = self.target
+        if samples:
+            colour = context.renderbuffer((size, size), 3, samples=samples)
+            depth = context.depth_renderbuffer((size, size), samples=samples)
+            self.canvas = context.framebuffer([colour], depth)
         t = template()
         program = context.program
         self.head = program(
@@ -233,7 +166,7 @@ class _Painter:
             "mvp": mvp,
             "camera": eye,
             "cloud": 2,
-            **_lights(scene, right, np.cross(back, right), back),
+            **lights(scene, right, np.cross(back, right), back),
         }
 
         self.canvas.use()
@@ -250,17 +183,20 @@ class _Painter:
         t = template()
         receding = 1.0 if scene.label("receding hairline") else 0.0
         kind = scene.label("facial_hair")
-        field = hair.scalp(t.q, receding, scene.is_woman)
-        beard = hair.facial(t.q, "beard" if kind in ("none", "stubble") else kind)
+        field = regions.scalp(t.q, receding, scene.is_woman)
+        beard = regions.facial(t.q, "beard" if kind in ("none", "stubble") else kind)
         moving = np.c_[head.vertices, head.normals, field, beard].astype("f4")
         self.moving.write(moving.tobytes())
         _set(self.head, common | _paint_uniforms(scene))
         context.enable(gl.CULL_FACE)
         self.skin_faces.render()
         context.disable(gl.CULL_FACE)
-        _set(self.eyes, common | {
-            "eye_centres": _eyeballs(head), "iris": _IRIS[scene.label("eye_colour")], "iris_radius": 0.098 * t.eye_distance,
-        })  # fmt: skip
+        eyes = {
+            "eye_centres": _eyeballs(head),
+            "iris": _IRIS[scene.label("eye_colour")],
+            "iris_radius": 0.098 * t.eye_distance,
+        }
+        _set(self.eyes, common | eyes)
         self.eye_faces.render()
 
         _set(self.backdrop, _backdrop(scene))
@@ -275,7 +211,7 @@ class _Painter:
         raw = self.target.read(components=3, alignment=1)
         return np.frombuffer(raw, np.uint8).reshape(self.size, self.size, 3)[::-1]
 
-    def _parts(self, parts: list[outfit.Part], common, skin) -> None:
+    def _parts(self, parts: list[Part], common, skin) -> None:
         rows, triangles, start = [], [], 0
         for p in parts:
             colour = skin if p.colour[0] < 0 else p.colour
@@ -295,7 +231,7 @@ class _Painter:
 
     def _strands(self, s: hair.Strands, common, head: Head) -> None:
         n, steps = s.points.shape[:2]
-        middle = hair.to_head(hair.CENTRE, head)
+        middle = regions.to_head(regions.CENTRE, head)
         _set(self.hair, common | {"middle": middle})
         vertices = self.context.buffer(_ribbon_vertices(s, common["camera"]).tobytes())
         indices = self.context.buffer(_ribbons(n, steps))
@@ -308,7 +244,10 @@ class _Painter:
 
 
 def _ribbon_vertices(s: hair.Strands, eye: np.ndarray) -> np.ndarray:
-    """[n, steps, 2, 10] float32: ribbons that face the viewer and narrow to their tips; position, tangent, colour, shade."""
+    """[n, steps, 2, 10] float32: ribbons that face the viewer and narrow to their tips.
+
+    The columns are position, tangent, colour and shade.
+    """
     p = s.points
     steps = p.shape[1]
     t = np.empty_like(p)

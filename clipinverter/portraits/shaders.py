@@ -10,7 +10,7 @@ vec3 encode(vec3 c) {
 uniform sampler3D cloud; /* random values, repeated */
 float noise(vec3 x) { return texture(cloud, x / 32.0).r; }
 vec3 wrapped(float d, vec3 w) { return clamp((d + w) / (1.0 + w), 0.0, 1.0); }
-/* Diffuse light with soft terminators (wrap) and a specular lobe; ao darkens everything but bounces the surface's colour. */
+/* Diffuse light with soft terminators (wrap) and a specular lobe; ao darkens, and bounces the surface's colour. */
 vec3 lit(vec3 albedo, vec3 n, vec3 p, float ao, float open, float gloss, float shine, vec3 wrap) {
     vec3 v = normalize(camera - p);
     vec3 soft = mix(albedo * 0.55 + 0.1, vec3(1.0), ao) * ao;
@@ -19,7 +19,8 @@ vec3 lit(vec3 albedo, vec3 n, vec3 p, float ao, float open, float gloss, float s
                  + mix(ground, sky, n.z * 0.5 + 0.5) * soft;
     vec3 h = normalize(key_direction + v), h2 = normalize(fill_direction + v);
     float power = mix(10.0, 110.0, gloss), scale = shine * (power + 8.0) / 30.0;
-    vec3 spec = key_colour * pow(max(dot(n, h), 0.0), power) * open + 0.6 * fill_colour * pow(max(dot(n, h2), 0.0), power);
+    vec3 spec = key_colour * pow(max(dot(n, h), 0.0), power) * open
+              + 0.6 * fill_colour * pow(max(dot(n, h2), 0.0), power);
     float fresnel = pow(1.0 - max(dot(n, v), 0.0), 4.0);
     return albedo * diffuse + scale * spec * ao + fresnel * 0.18 * sky * ao * (0.3 + albedo);
 }
@@ -41,19 +42,23 @@ uniform vec3 skin, lip_colour, hair_colour, brow_colour, shadow_colour;
 uniform float melanin, age, blush, freckles, makeup, lipstick, stubble, bald, man, angry, bags;
 uniform vec4 brow; /* thickness, arch, density, underpaint of facial hair */
 float line(float d, float w) { return exp(-d * d / (w * w)); }
+/* a soft ellipse around a point of the (mirrored) face */
+float blob(vec2 centre, vec2 radii, float w) { return line(length((vec2(abs(vq.x), vq.z) - centre) / radii), w); }
 void main() {
     vec3 n = normalize(vn), q = vq; float ax = abs(q.x);
     float ao = pow(vm.x, 1.25), face = smoothstep(0.9, 0.5, q.y);
     float grain = noise(q * 42.0) - 0.5, mottle = noise(q * 7.0) - 0.5;
     vec3 base = skin * (1.0 + 0.06 * mottle + (0.03 + 0.05 * man + 0.06 * age) * grain);
-    float warm = line(length((vec2(ax, q.z) - vec2(0.68, -0.55)) / vec2(1.0, 0.8)), 0.42) * face
+    float warm = blob(vec2(0.68, -0.55), vec2(1.0, 0.8), 0.42) * face
                + 0.8 * line(length(vec3(q.x, q.y + 0.5, q.z + 0.62)), 0.3) + 0.7 * smoothstep(1.18, 1.32, ax);
     base *= mix(vec3(1.0), vec3(1.06, 0.84, 0.80), warm * 0.75 * (1.0 - 0.6 * melanin));
-    base *= mix(vec3(1.0), vec3(0.80, 0.35, 0.36), blush * face * 0.62 * line(length((vec2(ax, q.z) - vec2(0.72, -0.55)) / vec2(1.0, 0.75)), 0.30));
-    base *= mix(vec3(1.0), vec3(0.86, 0.62, 0.60), makeup * face * 0.6 * line(length((vec2(ax, q.z) - vec2(0.85, -0.42)) / vec2(1.0, 0.6)), 0.22));
+    base *= mix(vec3(1.0), vec3(0.80, 0.35, 0.36), blush * face * 0.62
+        * blob(vec2(0.72, -0.55), vec2(1.0, 0.75), 0.30));
+    base *= mix(vec3(1.0), vec3(0.86, 0.62, 0.60), makeup * face * 0.6 * blob(vec2(0.85, -0.42), vec2(1.0, 0.6), 0.22));
     /* freckles: dots of two sizes over cheeks and nose */
     float spots = smoothstep(0.66, 0.76, noise(q * 21.0 + 3.0)) + 0.7 * smoothstep(0.70, 0.8, noise(q * 34.0));
-    base *= mix(vec3(1.0), vec3(0.52, 0.36, 0.27), freckles * face * 0.9 * min(spots, 1.0) * line(length((vec2(ax, q.z) - vec2(0.42, -0.42)) / vec2(1.25, 0.75)), 0.55));
+    base *= mix(vec3(1.0), vec3(0.52, 0.36, 0.27), freckles * face * 0.9 * min(spots, 1.0)
+        * blob(vec2(0.42, -0.42), vec2(1.25, 0.75), 0.55));
     /* age: creases darken and tilt the normal */
     float z = q.z + 0.025 * sin(q.x * 7.0) - 0.05 * q.x * q.x;
     float brow_zone = face * smoothstep(1.0, 0.4, ax) * smoothstep(0.40, 0.55, q.z) * smoothstep(1.1, 0.9, q.z);
@@ -61,14 +66,17 @@ void main() {
     float nl = ax - (0.30 + 0.55 * clamp(-0.52 - q.z, 0.0, 1.0) - 0.35 * pow(clamp(-0.52 - q.z, 0.0, 1.0), 2.0));
     creases += 1.1 * face * line(nl, 0.035) * smoothstep(-0.46, -0.62, q.z) * smoothstep(-1.35, -1.05, q.z);
     vec2 e = vec2(ax - 0.88, q.z + 0.02);
-    creases += 1.0 * smoothstep(0.0, 0.08, e.x) * smoothstep(0.34, 0.1, length(e)) * pow(0.5 + 0.5 * sin(atan(e.y, e.x) * 11.0), 3.0);
+    creases += 1.0 * smoothstep(0.0, 0.08, e.x) * smoothstep(0.34, 0.1, length(e))
+        * pow(0.5 + 0.5 * sin(atan(e.y, e.x) * 11.0), 3.0);
     float lower = length(vec2(ax - 0.5, (q.z - 0.1) * 1.25));
     creases += 0.9 * face * line(lower - 0.50, 0.035) * smoothstep(0.0, -0.15, q.z) * smoothstep(0.95, 0.7, ax);
     creases += 0.6 * face * line(lower - 0.58, 0.03) * smoothstep(0.0, -0.15, q.z) * smoothstep(0.9, 0.7, ax);
-    creases += 0.8 * face * line(ax - 0.62 - 0.2 * (q.z + 1.3), 0.03) * smoothstep(-1.15, -1.25, q.z) * smoothstep(-1.6, -1.45, q.z);
+    creases += 0.8 * face * line(ax - 0.62 - 0.2 * (q.z + 1.3), 0.03)
+        * smoothstep(-1.15, -1.25, q.z) * smoothstep(-1.6, -1.45, q.z);
     base *= 1.0 - clamp(creases * age * (0.30 + 0.12 * man), 0.0, 0.5) * vec3(0.85, 1.0, 1.05);
     base *= 1.0 - angry * 0.45 * line(ax - 0.1, 0.03) * smoothstep(0.1, 0.2, q.z) * smoothstep(0.5, 0.38, q.z) * face;
-    base *= mix(vec3(1.0), vec3(0.78, 0.66, 0.70), bags * face * line(lower - 0.36, 0.14) * smoothstep(0.02, -0.14, q.z));
+    base *= mix(vec3(1.0), vec3(0.78, 0.66, 0.70), bags * face * line(lower - 0.36, 0.14)
+        * smoothstep(0.02, -0.14, q.z));
     base *= 1.0 - age * 0.22 * smoothstep(0.70, 0.78, noise(q * 9.0 + 11.0)) * vec3(0.5, 0.7, 0.8) * (1.0 - melanin);
     /* facial hair: shadow under stubble and strands */
     float dots = 0.75 + 0.5 * noise(q * 70.0);
@@ -80,18 +88,23 @@ void main() {
     float lid_area = line(length((vec2(ax - 0.52, q.z - 0.13)) / vec2(1.35, 0.8)), 0.24) * face;
     base = mix(base, shadow_colour, makeup * 0.9 * min(1.15 * lid_area, 1.0));
     base *= 1.0 - 0.12 * lid_area;
-    base = mix(base, vec3(0.012, 0.009, 0.008), lid * mix(0.35, 1.0, above) * mix(0.55, 1.0, max(makeup, 0.65 * (1.0 - man))));
+    base = mix(base, vec3(0.012, 0.009, 0.008), lid * mix(0.35, 1.0, above)
+        * mix(0.55, 1.0, max(makeup, 0.65 * (1.0 - man))));
     /* brows */
     float u = (ax - 0.13) / 0.87;
-    float centre = 0.275 - 0.035 * man + 0.07 * sin(clamp(u, 0.0, 1.0) * 2.6) - 0.05 * u + brow.y * (0.13 * exp(-pow((u - 0.6) / 0.3, 2.0)) - 0.03 * (1.0 - u));
+    float centre = 0.275 - 0.035 * man + 0.07 * sin(clamp(u, 0.0, 1.0) * 2.6) - 0.05 * u
+        + brow.y * (0.13 * exp(-pow((u - 0.6) / 0.3, 2.0)) - 0.03 * (1.0 - u));
     float thick = brow.x * mix(1.0, 0.45, smoothstep(0.35, 1.0, u)) * smoothstep(-0.04, 0.12, u);
     float stroke = noise(vec3(q.x * 46.0 - sign(q.x) * (q.z - centre) * 60.0 * mix(1.0, 0.1, u), q.z * 13.0, 3.0));
-    float inside = smoothstep(1.15, 0.35, abs(q.z - centre) / thick + 0.35 * (stroke - 0.5)) * smoothstep(-0.03, 0.1, u) * smoothstep(1.02, 0.86, u) * face;
+    float inside = smoothstep(1.15, 0.35, abs(q.z - centre) / thick + 0.35 * (stroke - 0.5))
+        * smoothstep(-0.03, 0.1, u) * smoothstep(1.02, 0.86, u) * face;
     base = mix(base, brow_colour * (0.7 + 0.6 * stroke), clamp(inside * brow.z * (0.55 + 0.6 * stroke), 0.0, 0.97));
     /* lips */
     float s = clamp(ax / 0.385, 0.0, 1.0);
-    float top = -1.145 + 0.205 * (1.0 - pow(s, 1.6)) - 0.022 * line(ax, 0.05), bottom = -1.155 - 0.185 * (1.0 - s * s * s);
-    float lips = smoothstep(-0.014, 0.014, min(top - q.z, q.z - bottom) + 0.008 * grain) * step(q.y, 0.1) * step(ax, 0.385);
+    float top = -1.145 + 0.205 * (1.0 - pow(s, 1.6)) - 0.022 * line(ax, 0.05);
+    float bottom = -1.155 - 0.185 * (1.0 - s * s * s);
+    float lips = smoothstep(-0.014, 0.014, min(top - q.z, q.z - bottom) + 0.008 * grain)
+        * step(q.y, 0.1) * step(ax, 0.385);
     vec3 lip = lip_colour * (1.0 + 0.25 * (noise(vec3(q.x * 45.0, q.z * 8.0, 0.0)) - 0.5) * (1.0 - lipstick));
     base = mix(base, lip, lips * mix(0.85, 0.97, lipstick));
     /* scalp under the hair */
@@ -102,10 +115,13 @@ void main() {
     base = mix(base, vec3(0.16, 0.035, 0.03) * (0.25 + ao), vm.z);
     ao = mix(ao, ao * 0.15, vm.z);
     float gloss = 0.18 + 0.6 * lips * (0.5 + 0.5 * lipstick) - 0.05 * man;
-    float shine = (0.045 + 0.03 * melanin + 0.02 * (1.0 - face) + 0.05 * lips * (1.0 + lipstick) + 0.02 * line(length(vec2(q.x, q.z + 0.45)), 0.3)) * (0.75 + 0.6 * noise(q * 60.0));
+    float shine = (0.045 + 0.03 * melanin + 0.02 * (1.0 - face) + 0.05 * lips * (1.0 + lipstick)
+        + 0.02 * line(length(vec2(q.x, q.z + 0.45)), 0.3))
+        * (0.75 + 0.6 * noise(q * 60.0));
     shine *= 1.0 - 0.9 * max(scalp, max(inside, vm.z));
     /* the chin's shadow on the neck, the hair's on the skin beside it */
-    float open = 1.0 - 0.62 * smoothstep(0.10, 0.55, q.y) * smoothstep(-1.35, -1.8, q.z) - 0.4 * (1.0 - bald) * line(min(vh.x, 0.0), 0.16);
+    float open = 1.0 - 0.62 * smoothstep(0.10, 0.55, q.y) * smoothstep(-1.35, -1.8, q.z)
+        - 0.4 * (1.0 - bald) * line(min(vh.x, 0.0), 0.16);
     ao *= 0.5 + 0.5 * open;
     vec3 wrap = mix(vec3(0.42, 0.26, 0.21), vec3(0.25), melanin);
     colour = vec4(encode(lit(base, n, vp, ao, open, gloss, shine, wrap)), 1.0);
@@ -126,7 +142,8 @@ void main() {
     float r = length(xy), a = atan(xy.y, xy.x);
     vec3 white = vec3(0.62, 0.585, 0.56) * mix(vec3(1.0), vec3(0.95, 0.72, 0.68), smoothstep(1.4, 2.6, r));
     float fibre = 0.75 + 0.5 * noise(vec3(a * 9.0, r * 2.0, 1.0));
-    vec3 ring = iris * fibre * mix(1.35, 0.8, smoothstep(0.3, 0.95, r)) * (1.0 + 0.7 * smoothstep(0.3, -0.9, xy.y + 0.3 * xy.x));
+    vec3 ring = iris * fibre * mix(1.35, 0.8, smoothstep(0.3, 0.95, r))
+        * (1.0 + 0.7 * smoothstep(0.3, -0.9, xy.y + 0.3 * xy.x));
     ring *= 1.0 - 0.75 * smoothstep(0.78, 1.0, r);
     vec3 base = mix(ring, vec3(0.004), smoothstep(0.44, 0.36, r));
     base = mix(base, white, smoothstep(0.95, 1.08, r));
