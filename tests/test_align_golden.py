@@ -10,7 +10,7 @@ from clipinverter import align
 PIXELS = 1e-6
 
 
-@pytest.fixture(params=["plain", "shrink", "pad"])
+@pytest.fixture(scope="module", params=["plain", "shrink", "pad"])
 def case(request, golden):
     """The arrays of one photo, without their prefix."""
     prefix = f"{request.param}_"
@@ -18,7 +18,7 @@ def case(request, golden):
     return {key.removeprefix(prefix): value for key, value in arrays if key.startswith(prefix)}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def photo(case):
     width, height, phase = case["photo_w_h_phase"]
     pixels = fill.synthetic_photo(int(width), int(height), phase)
