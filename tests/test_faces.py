@@ -1,9 +1,10 @@
-"""Detection and alignment on a real photograph: matplotlib's sample of Rear Admiral Grace Hopper.
+"""Detection and alignment on the example portraits, and on a real photograph.
 
-(US Navy photograph, public domain; nothing is shipped with this project.)
+The photograph is matplotlib's sample of Rear Admiral Grace Hopper (US Navy, public domain).
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.cbook
@@ -15,6 +16,9 @@ from PIL import Image
 from clipinverter import faces
 from clipinverter.align import NoFaceError, PhotoError, align, align_face, load_photo
 from clipinverter.faces import detect_faces
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "portraits").glob("*.png"))
+assert EXAMPLES, "the example portraits are missing"
 
 # Looked up by hand: the eyes, the nose's tip and the mouth's corners, from left to right.
 POINTS = ((223, 192), (305, 189), (268, 230), (236, 278), (300, 276))
@@ -72,6 +76,16 @@ def test_size_of_the_photo_does_not_matter(photo, quad, scale):
 def test_tilted_heads_are_set_upright(photo, quad, degrees):
     tilted = align(photo.rotate(degrees, Image.Resampling.BICUBIC, center=EYES)).quad
     assert tilt(tilted) - tilt(quad) == pytest.approx(-degrees, abs=4)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_examples_are_found_where_the_renderer_framed_them(path):
+    portrait = load_photo(path)
+    aligned = align(portrait)
+    assert aligned.faces == 1
+    width, height = portrait.size
+    corners = np.array([(0, 0), (0, height), (width, height), (width, 0)])
+    assert corner_distance(aligned.quad, corners) < CLOSE
 
 
 def test_a_crop_is_nearly_its_own_alignment(photo):
