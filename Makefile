@@ -23,9 +23,11 @@ format: $(VENV)/.dev ## mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-STAGES := generator clip identity encoder adapter remapper
-train-portraits: $(VENV)/.train ## train the embedded weights, stage by stage (hours; resumes)
-	set -e; for stage in $(STAGES); do $(BIN)/python -m clipinverter.training $$stage --resume; done
+IMAGES := data/portraits-128
+train-portraits: $(VENV)/.train ## render portraits and train the embedded weights (hours; resumes)
+	$(BIN)/python -m clipinverter.portraits dataset $(IMAGES) --count 10240 --size 128 --seed 1
+	$(BIN)/python -m clipinverter.training all --images $(IMAGES) --resume
+	$(BIN)/python -m clipinverter.training export
 
 clean: ## remove .venv and caches; trained runs and data stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
