@@ -26,8 +26,8 @@ from clipinverter.training.edits import w_of
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import Perceptual, identity_loss, mobilenet_state
 
-STEPS, BATCH = 3000, 16
-IMAGE_LOSSES_FROM = 0.5  # share of the steps before pictures are compared
+STEPS, BATCH = 2400, 16
+IMAGE_LOSSES_FROM = 0.75  # share of the steps before pictures are compared
 L2, PERCEPTUAL, IDENTITY, DELTA = 1.0, 0.6, 0.1, 2e-3
 
 
@@ -79,7 +79,8 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     @cache
     def teachers() -> tuple[RemapperGenerator, ArcFace]:
         """Needed late only; they may be in training until then."""
-        return weights.generator(folder, domain), weights.identity(folder)
+        with torch.random.fork_rng(devices=[]):  # a resumed run loads them in another step
+            return weights.generator(folder, domain), weights.identity(folder)
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, steps, floor=0.02))
