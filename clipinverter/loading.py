@@ -54,11 +54,11 @@ def load_models(domain: Domain, device: torch.device | str | None = None) -> Mod
         CheckpointError: a file of weights is missing, damaged or does not fit.
     """
     device = torch.device(device) if device is not None else default_device()
-    missing = [name for name in domain.files if not (domain.folder / name).is_file()]
+    missing = [name for name in _files() if not (domain.folder / name).is_file()]
     if missing:
         raise checkpoints.CheckpointError(
-            f"The weights of {domain.name!r} are not there: {', '.join(missing)} "
-            f"would have to be in {domain.folder}."
+            f"The weights of the model {domain.name!r} are not there: the folder "
+            f"checkpoints/{domain.name} lacks {', '.join(missing)}."
         )
     generator, encoder, adapter = build_networks(domain)
     encoder_weights = _read(domain, "encoder")
@@ -79,6 +79,10 @@ def load_models(domain: Domain, device: torch.device | str | None = None) -> Mod
         text_image=text_image,
         device=device,
     )
+
+
+def _files() -> list[str]:
+    return [f"{part}.safetensors" for part in ("generator", "encoder", "adapter", "clip")]
 
 
 def _read(domain: Domain, part: str) -> dict[str, Tensor]:

@@ -1,0 +1,47 @@
+"""The command line."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clipinverter import loading
+from clipinverter.__main__ import main
+from clipinverter.editor import Editor
+from tests.tiny import picture, tiny_models
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "load_models", lambda domain: tiny_models())
+    path = tmp_path / "photo.png"
+    picture().save(path)
+    return path
+
+
+def test_edit_writes_the_editors_picture(photo, tmp_path):
+    out = tmp_path / "out.png"
+    command = ["edit", str(photo), "a bald man", "-o", str(out)]
+    assert main([*command, "--strength", "0.5", "--align", "none"]) == 0
+    editor = Editor(tiny_models())
+    expected = editor.edit(editor.invert(picture(), "none"), "a bald man", 0.5)
+    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(expected.image))
+
+
+@pytest.mark.parametrize(
+    ("photo_name", "prompt", "options", "sentence"),
+    [
+        ("photo.png", " ", (), "Please describe"),
+        ("photo.png", "a man", ("--strength", "nan"), "from 0 to 2"),
+        ("missing.png", "a man", (), "no picture at"),
+        ("photo.png", "a man", ("-o", "no/such/folder/out.png"), "no/such/folder"),
+    ],
+)
+def test_a_mistake_is_one_line(photo, capsys, photo_name, prompt, options, sentence):
+    path = photo.with_name(photo_name)
+    out = photo.with_name("out.png")
+    assert main(["edit", str(path), prompt, "-o", str(out), "--align", "none", *options]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert sentence in captured.err
+    assert not out.exists()

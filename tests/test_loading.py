@@ -1,0 +1,84 @@
+"""Building the networks of a domain from its files."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from clipinverter import checkpoints, clip, domains
+from clipinverter.checkpoints import CheckpointError
+from clipinverter.domains import DOMAINS, get_domain
+from clipinverter.editor import Editor
+from clipinverter.loading import build_networks, load_models
+from tests.tiny import DOMAIN, picture
+
+PARTS = ("generator", "encoder", "adapter", "clip")
+
+
+@pytest.fixture
+def domain(tmp_path, monkeypatch):
+    """A tiny domain, with the real text-image model, whose files lie in a temporary folder."""
+    monkeypatch.setattr(domains, "ROOT", tmp_path)
+    torch.manual_seed(0)
+    domain = dataclasses.replace(DOMAIN, text_image="portraits", text_dim=256)
+    generator, encoder, adapter = build_networks(domain)
+    weights = {
+        "generator": generator.state_dict(),
+        "encoder": encoder.state_dict()
+        | {"latent_avg": torch.randn(generator.n_latent, domain.style_dim)},
+        "adapter": adapter.state_dict(),
+        "clip": clip.build(clip.PORTRAITS).model.state_dict(),
+    }
+    digests = {
+        f"{part}.safetensors": checkpoints.save_weights(
+            domain.folder / f"{part}.safetensors", weights[part]
+        )
+        for part in PARTS
+    }
+    return dataclasses.replace(domain, files=digests)
+
+
+def test_a_domain_from_its_files_edits(domain):
+    models = load_models(domain, "cpu")
+    networks = (models.generator, models.encoder, models.adapter, models.text_image.model)
+    assert not any(network.training for network in networks)
+    editor = Editor(models)
+    inversion = editor.invert(picture(), align="none")
+    edit = editor.edit(inversion, "a smiling woman with red hair")
+    assert edit.image.size == (32, 32)
+    assert edit.image.tobytes() != inversion.image.tobytes()
+    assert not edit.truncated
+    assert editor.edit(inversion, "a smiling woman " * 20).truncated
+    again = Editor(load_models(domain, "cpu"))
+    repeated = again.edit(again.invert(picture(), align="none"), "a smiling woman with red hair")
+    assert repeated.image.tobytes() == edit.image.tobytes()
+
+
+def test_missing_files_are_named(domain):
+    (domain.folder / "adapter.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"checkpoints/tiny lacks adapter\.safetensors\."):
+        load_models(domain, "cpu")
+
+
+def test_another_file_than_the_expected_one_is_refused(domain):
+    path = domain.folder / "adapter.safetensors"
+    changed = {key: value + 1 for key, value in checkpoints.load_weights(path).items()}
+    checkpoints.save_weights(path, changed)
+    with pytest.raises(CheckpointError, match="not the expected file"):
+        load_models(domain, "cpu")
+
+
+def test_weights_of_other_sizes_are_refused(domain):
+    larger = dataclasses.replace(domain, head_width=64)
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load_models(larger, "cpu")
+
+
+def test_the_registry():
+    assert set(DOMAINS) == {"portraits", "faces"}
+    assert get_domain("portraits") is DOMAINS["portraits"]
+    with pytest.raises(ValueError, match="there are: portraits, faces"):
+        get_domain("dogs")
+    for domain in DOMAINS.values():
+        assert domain.suggestions
+        assert {f"{part}.safetensors" for part in PARTS} <= set(domain.files)
