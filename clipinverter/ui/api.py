@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 METHOD = "CLIPInverter"
+SIGNATURE = ("method", "model", "prompt", "strength")
 
 
 class Refusal(Exception):
@@ -68,13 +69,10 @@ def answer(
             raise Refusal(text.UNKNOWN_ALIGN)
         editor = get_editor()
         inversion = editor.invert(path, align, on_step)
-        if prompt is None:
-            return Answer(
-                inversion.image, inversion.image, inversion.crop, describe(editor, inversion)
-            )
-        edit = editor.edit(inversion, prompt, strength, on_step)
+        edit = None if prompt is None else editor.edit(inversion, prompt, strength, on_step)
         info = describe(editor, inversion, edit)
-        return Answer(inversion.image, signed(edit.image, info), inversion.crop, info)
+        after = sign(edit.image if edit else inversion.image.copy(), info)
+        return Answer(inversion.image, after, inversion.crop, info)
     except (PhotoError, PromptError, StrengthError, CheckpointError) as error:
         raise Refusal(str(error)) from None
     except Refusal:
@@ -106,15 +104,10 @@ def describe(
     return info
 
 
-def signed(image: Image.Image, info: dict[str, Any]) -> Image.Image:
-    """The picture with its origin as text entries, which are written into a PNG."""
-    image.info |= {
-        "Software": f"clipinverter {__version__}",
-        "method": info["method"],
-        "model": info["model"],
-        "prompt": info["prompt"],
-        "strength": f"{info['strength']:g}",
-    }
+def sign(image: Image.Image, info: dict[str, Any]) -> Image.Image:
+    """Gives the picture its origin as text entries, which are written into a PNG."""
+    image.info["Software"] = f"clipinverter {__version__}"
+    image.info |= {key: str(info[key]) for key in SIGNATURE if key in info}
     return image
 
 

@@ -53,7 +53,7 @@ def theme() -> gr.themes.Base:
 
 CSS = """
 .gradio-container { max-width: min(1120px, 100vw) !important; margin: 0 auto !important; }
-#examples, #chips { min-width: 0 !important; }
+#examples, #chips { min-width: 0 !important; padding: 4px; margin: -4px; }
 #head .html-container, #head .prose { padding: 0; }
 #head h1 { font-size: 1.8rem; letter-spacing: -0.02em; margin: 8px 0 4px; }
 #head p { color: var(--body-text-color-subdued); margin: 0 0 4px; }
@@ -74,6 +74,8 @@ CSS = """
   background: var(--block-background-fill); padding: 4px 12px; font-size: var(--text-sm);
 }
 #chips .gallery-item:hover { border-color: var(--color-accent); }
+#result .empty { min-height: min(480px, 88vw); }
+#status { min-height: 76px; }
 #status p { margin: 0; font-variant-numeric: tabular-nums; }
 #status .status { padding: 6px 12px; border-left: 3px solid var(--color-accent); }
 #status .note { color: var(--body-text-color-subdued); font-size: var(--text-sm); }
@@ -91,7 +93,7 @@ footer .divider { display: none; }
 """
 
 # What the components lack: alternative texts of the two pictures, a status line that is read aloud,
-# and a release of the strength slider by keyboard.
+# a release of the strength slider by keyboard, and a phone that shows the result of what was asked.
 SCRIPT = """
 () => {
   const label = () => {
@@ -112,6 +114,13 @@ SCRIPT = """
   };
   label();
   new MutationObserver(label).observe(document.body, { childList: true, subtree: true });
+  const show = () => document.getElementById("result")?.scrollIntoView({ block: "nearest" });
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("#prompt button, #chips button")) show();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && event.target.closest("#prompt")) show();
+  });
   document.addEventListener("keyup", (event) => {
     if (event.target.matches("#strength input[type=range]") && event.key !== "Tab") {
       event.target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));

@@ -77,6 +77,11 @@ def describe_run(info: Mapping[str, Any]) -> str:
     return line[0].upper() + line[1:]
 
 
+def notes(info: Mapping[str, Any]) -> list[str]:
+    """What there is to say beyond `describe_result`."""
+    return [describe_run(info)] + ([TRUNCATED] if info.get("truncated") else [])
+
+
 def describe_result(info: Mapping[str, Any]) -> str:
     """What is to be seen, in one line. `info` as for `describe_run`."""
     if "prompt" not in info:

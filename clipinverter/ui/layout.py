@@ -1,0 +1,106 @@
+"""What is on the page, and where; `demo.py` brings it to life."""
+
+from typing import NamedTuple
+
+import gradio as gr
+
+from clipinverter.domains import Domain
+from clipinverter.request import MAX_STRENGTH
+from clipinverter.ui import text
+
+
+class Widgets(NamedTuple):
+    """The components that events read or write."""
+
+    photo: gr.Image
+    prompt: gr.Textbox
+    chips: gr.Dataset
+    align: gr.Radio
+    result: gr.ImageSlider
+    strength: gr.Slider
+    status: gr.HTML
+    download: gr.DownloadButton
+    crop: gr.Image
+    info: gr.JSON
+
+
+def draw(domain: Domain) -> Widgets:
+    """Draws the page into the current `gr.Blocks`. On a phone the two columns become one."""
+    gr.HTML(f"<h1>CLIPInverter</h1><p>{text.INTRO}</p>", elem_id="head", padding=False)
+    with gr.Row(elem_id="main"):
+        with gr.Column(scale=4, min_width=320):
+            photo = gr.Image(
+                type="filepath",
+                format="png",
+                label="Portrait",
+                sources=["upload", "webcam", "clipboard"],
+                buttons=[],
+                height=260,
+                alt_text="The portrait to edit",
+                elem_id="photo",
+            )
+            if domain.examples:
+                gr.Examples(
+                    [[str(path)] for path in domain.examples],
+                    inputs=photo,
+                    label="Examples",
+                    cache_examples=False,
+                    elem_id="examples",
+                    api_visibility="private",
+                )
+            prompt = gr.Textbox(
+                label="How should the person look?",
+                placeholder="a smiling woman with long red hair",
+                submit_btn="Edit",
+                lines=1,
+                max_lines=4,
+                elem_id="prompt",
+            )
+            chips = gr.Dataset(
+                components=[gr.Textbox(visible=False)],
+                samples=[[suggestion] for suggestion in domain.suggestions],
+                label="Suggestions",
+                elem_id="chips",
+            )
+            align = gr.Radio(
+                [("Find it", "auto"), ("It is cut out already", "none")],
+                value="auto",
+                label="Where is the face?",
+                elem_id="align",
+            )
+        with gr.Column(scale=5, min_width=320):
+            result = gr.ImageSlider(
+                label="Before and after",
+                format="png",
+                type="pil",
+                interactive=False,
+                buttons=["fullscreen"],
+                max_height=520,
+                elem_id="result",
+            )
+            strength = gr.Slider(
+                0,
+                MAX_STRENGTH,
+                value=1,
+                step=0.05,
+                label="Strength",
+                info="0: as the model draws the picture · 1: the published method",
+                elem_id="strength",
+            )
+            status = gr.HTML(text.status(text.START), elem_id="status", padding=False)
+            download = gr.DownloadButton("Download the picture", interactive=False, size="md")
+    gr.Markdown(f"{domain.note} {text.PRIVACY}", elem_id="note")
+    with gr.Accordion("Details", open=False, elem_id="details"):
+        with gr.Row():
+            crop = gr.Image(
+                label="What the encoder sees",
+                format="png",
+                interactive=False,
+                height=260,
+                buttons=[],
+                alt_text="The aligned cut-out of the picture",
+                min_width=260,
+            )
+            info = gr.JSON(label="Stages and times (ms)", min_width=260)
+        gr.Markdown(text.HOW_IT_WORKS)
+    return Widgets(photo, prompt, chips, align, result, strength, status, download, crop, info)
