@@ -84,6 +84,7 @@ PORTRAITS = Domain(
     ),
     image_size=128,
     style_dim=256,
+    n_mlp=4,
     channel_base=2048,
     channel_max=256,
     text_dim=256,

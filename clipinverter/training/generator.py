@@ -1,7 +1,8 @@
 """The portrait generator: StyleGAN2 distilled from the renderer.
 
-Every z has a teacher image (`portraits.scene.to_z`), so most of the learning is paired: L1 and a perceptual distance,
-coarse to fine. A discriminator conditioned on z comes in late and slowly; it sharpens what the pairs left soft.
+Every z has a teacher image (`portraits.scene.to_z`), so the learning is paired: the mapping network is
+taught what is in the scene (`training.mapping`), the rest of the generator how it looks, coarse to fine,
+by L1 and a perceptual distance. A discriminator conditioned on z can come in late and slowly.
 """
 
 from __future__ import annotations
@@ -16,57 +17,41 @@ from torch import Tensor
 
 from clipinverter.domains import Domain
 from clipinverter.models.stylegan2 import Discriminator, Generator, grow
-from clipinverter.training import data, weights
+from clipinverter.training import data, mapping, weights
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import Perceptual, r1_penalty
 
-MAPPING_RATE = 30.0  # lr_mul 0.01 suits millions of images; this makes it 0.3
 PERCEPTUAL = 0.6
 R1_EVERY, R1_GAMMA = 16, 1.0
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Training at one resolution.
-
-    mapping: whether the mapping network still learns. Once it stands, W stands, and the encoder
-        can learn to find w while the last phase is still busy with the pixels.
-    adversary: weight of the discriminator's loss, 0 for none.
-    """
+    """Training at one resolution. `adversary` is the weight of the discriminator's loss, 0 for none."""
 
     size: int
     steps: int
     batch: int
     rate: float = 2e-3
-    mapping: bool = True
     adversary: float = 0.0
 
 
 def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     """Coarse to fine up to `size`; `scale` stretches the number of steps."""
-    plan = (
-        Phase(32, 1400, 32, 4e-3),
-        Phase(64, 1500, 24, 3e-3),
-        Phase(128, 3600, 16, 2.5e-3, mapping=False),
-    )
+    plan = (Phase(64, 1100, 24, 4e-3), Phase(128, 3200, 16, 3e-3))
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
 
 def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
-    """Adam; the mapping network learns faster or not at all, the noise strengths stay zero."""
-    mapping, rest = [], []
+    """Adam for everything but the mapping network, which is taught already, and the noise strengths,
+    which stay zero: the teacher has nothing random."""
+    learning = []
     for name, parameter in generator.named_parameters():
-        if name.startswith("style."):
-            mapping.append(parameter.requires_grad_(phase.mapping))
-        elif name.endswith("noise.weight"):
-            parameter.requires_grad_(False)  # the teacher has nothing random
+        if name.startswith("style.") or name.endswith("noise.weight"):
+            parameter.requires_grad_(False)
         else:
-            rest.append(parameter)
-    groups = [
-        {"params": mapping, "lr": phase.rate * MAPPING_RATE},
-        {"params": rest, "lr": phase.rate},
-    ]
-    return torch.optim.Adam(groups, betas=(0.5, 0.99))
+            learning.append(parameter)
+    return torch.optim.Adam(learning, lr=phase.rate, betas=(0.5, 0.99))
 
 
 def draw(generator: Generator, z: Tensor) -> Tensor:
@@ -151,14 +136,18 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
 
     A phase that is finished is not repeated on `resume`; the next one starts from its average.
     """
-    previous: Average | None = None
-    for number, phase in enumerate(phases(domain.image_size, scale)):
-        rendered = data.load(images)  # the set may have grown
+    rendered = data.load(images)
+    before: dict[str, Tensor] | None = None
+    for phase in phases(domain.image_size, scale):
         generator = Generator(
             phase.size, domain.style_dim, domain.n_mlp, domain.channel_base, domain.channel_max
         )
-        if previous is not None:
-            grow(previous.module.state_dict(), generator)
+        if before is None:
+            taught = mapping.train(generator, folder, resume=resume, scale=scale).module
+            generator.style.load_state_dict(taught.state_dict())
+            weights.write(folder, "generator", generator.state_dict())  # the encoder can begin
+        else:
+            grow(before, generator)
         average = Average(generator, 0.998)
         critic = None
         if phase.adversary:
@@ -172,7 +161,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         state = {"generator": generator, "optimizer": optimizer, "average": average}
         if critic is not None:
             state |= {"critic": critic.network, "critic_optimizer": critic.optimizer}
-        stage = Stage(f"generator-{number}-{phase.size}", phase.steps, state, step)
+        stage = Stage(f"generator-{phase.size}", phase.steps, state, step)
         run(stage, folder, resume=resume)
-        previous = average
-        weights.write(folder, "generator", average.module.state_dict())
+        before = average.module.state_dict()
+        weights.write(folder, "generator", before)

@@ -1,0 +1,82 @@
+"""The mapping network, taught before the rest of the generator: w is to be a linear image of what the scene shows.
+
+z mixes the scene's latents beyond recognition, and which hair style wins is a discontinuous function of
+them. Left to the losses on pictures, the mapping network learns this very slowly; asked directly, it
+learns it in minutes. The convolutions then start from a W in which every attribute is a direction, and
+so does everything trained on W later.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.special import ndtri
+
+from clipinverter.models.stylegan2 import Generator
+from clipinverter.portraits.scene import Scene
+from clipinverter.portraits.variables import VARIABLES, Choice, Free
+from clipinverter.training import data
+from clipinverter.training.loop import Average, Stage, cosine, run, set_rate
+
+STEPS, BATCH, SCENES = 4000, 256, 40_000
+LABEL = 2.0  # how far a label moves w, against 1 for a standard deviation of a continuous quantity
+SPREAD = 1.5  # brings w to about unit variance
+
+
+def description(scene: Scene) -> np.ndarray:
+    """Everything a scene shows as one vector: the continuous quantities, and every label as 0 or `LABEL`."""
+    parts: list[float] = []
+    for v in VARIABLES:
+        value = scene.values[v.name]
+        if isinstance(v, Free):
+            parts.extend(value)
+        elif isinstance(v, Choice):
+            parts.extend(LABEL * (value == option) for option in v.options)
+        else:
+            label = scene.label(v.name)
+            parts.append(float(ndtri(np.clip(value, 1e-4, 1 - 1e-4))))
+            parts.extend(LABEL * (label == name) for name, _, _ in v.labels)
+    return np.array(parts, dtype=np.float32)
+
+
+@cache
+def directions(size: int, style_dim: int) -> np.ndarray:
+    """Fixed orthonormal columns [style_dim, size]: where each entry of the description points in W.
+
+    Raises ValueError where W has too few dimensions.
+    """
+    if size > style_dim:
+        raise ValueError(f"a description of {size} numbers does not fit into w of {style_dim}")
+    noise = np.random.default_rng(20232).standard_normal((style_dim, size))
+    return SPREAD * np.linalg.qr(noise)[0].astype(np.float32)
+
+
+def train(generator: Generator, folder: Path, *, resume: bool, scale: float = 1.0) -> Average:
+    """Teaches `generator.style`; returns its average."""
+    steps = max(1, int(STEPS * scale))
+    latents = data.random_latents(max(BATCH, int(SCENES * scale)), np.random.default_rng(1))
+    described = np.stack([description(Scene.from_latent(g)) for g in latents])
+    described -= described.mean(axis=0)
+    targets = torch.from_numpy(described @ directions(described.shape[1], generator.style_dim).T)
+    net = generator.style
+    optimizer = torch.optim.Adam(net.parameters(), lr=5.0, betas=(0.9, 0.99))  # times lr_mul 0.01
+    average = Average(net, 0.99)
+
+    def step(i: int, rng: np.random.Generator) -> dict[str, float]:
+        set_rate(optimizer, cosine(i, steps, floor=0.01))
+        rows = rng.integers(len(latents), size=BATCH)
+        w = net(data.z_of(latents[rows], rng, generator.style_dim))
+        loss = F.mse_loss(w, targets[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(net, i)
+        return {"loss": loss.item(), "variance": targets[rows].var().item()}
+
+    state = {"net": net, "optimizer": optimizer, "average": average}
+    run(Stage("mapping", steps, state, step), folder, resume=resume)
+    return average
