@@ -9,7 +9,10 @@ from torch import Tensor
 def to_tensor(image: Image.Image, size: int | None = None) -> Tensor:
     """RGB picture -> [1, 3, H, W] in [-1, 1]; resized to size x size when a size is given."""
     if size is not None and image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BOX)
+        # Shrinking averages areas, as the training data does.
+        shrink = min(image.size) >= size
+        resampling = Image.Resampling.BOX if shrink else Image.Resampling.BICUBIC
+        image = image.resize((size, size), resampling)
     pixels = torch.from_numpy(np.array(image.convert("RGB")))
     return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
 

@@ -200,6 +200,19 @@ def test_missing_weights_are_named(photo):
             edit(client, photo)
 
 
+def test_uploads_and_results_are_deleted(models, photo):
+    editor = Editor(models)
+    with serve(lambda: editor) as address:
+        folder = Path(get_upload_folder())
+        edit(Client(address, verbose=False), photo)
+        assert len(files(folder)) == 3  # the photo, before and after
+    assert files(folder) == []  # on shutdown all, before that those of a certain age
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 def test_sessions_get_their_own_pictures(url, tmp_path):
     def visit(seed: int) -> list[np.ndarray]:
         path = tmp_path / f"{seed}.png"

@@ -151,6 +151,14 @@ def test_nothing_is_fetched_from_elsewhere_and_nothing_fails(browser, url):
     context.close()
 
 
+def test_a_prompt_is_shown_as_text(page):
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    ask(page, "a <b>bald</b> man <img src=x onerror=alert(1)> & co")
+    page.wait_for_timeout(500)
+    assert dialogs == []
+
+
 def test_a_suggestion_fills_the_prompt_and_runs(page):
     page.get_by_role("button", name=DOMAIN.suggestions[1]).click()
     expect(prompt(page)).to_have_value(DOMAIN.suggestions[1])

@@ -20,6 +20,9 @@ HOW_IT_WORKS = """
 Strength 0 is the inversion itself, 1 the published method, 2 an exaggeration. Every stage is kept:
 another prompt does not repeat the inversion, and another strength runs only the generator.
 
+The authors' own model for photographs of faces (FFHQ, 1024 px) is not part of this project; loading
+their files with one command is being worked on.
+
 Baykal et al., *CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editing*, ACM Transactions
 on Graphics, 2023.
 """
