@@ -9,7 +9,10 @@ import torch.nn.functional as F
 from golden import fill
 from torch import Tensor
 
-from clipinverter.training.clip import contrastive_loss
+from clipinverter.portraits.scene import Scene
+from clipinverter.training import clip as clip_stage
+from clipinverter.training import data
+from clipinverter.training.clip import contrastive_loss, label_loss
 from clipinverter.training.encoder import delta_loss
 from clipinverter.training.identity import TEMPERATURE, pair_loss
 from clipinverter.training.losses import (
@@ -226,3 +229,25 @@ def test_the_published_weights():
     paper = {"cycle": 1.0, "counterfactual": 0.0}
     assert Weights(identity=0.1, l2=1.0, lpips=0.6, clip=1.0, w_norm=0.005, **paper) == STAGE_ONE
     assert Weights(identity=0.15, l2=0.15, lpips=0.15, clip=1.75, w_norm=0.0, **paper) == STAGE_TWO
+
+
+def test_label_loss(monkeypatch):
+    """Two hair colours exclude each other, a hat is there or not."""
+    monkeypatch.setattr(clip_stage, "groups", lambda: [[0, 1], [2]])
+    text = torch.eye(4)[:, :4]  # red hair, gray hair, a hat, nothing
+    image = F.normalize(rows((1.0, 0.0, 1.0, 0.0), (0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0)))
+    shown = torch.tensor([[True, False, True], [False, True, False], [False, False, False]])
+    cosine = math.sqrt(0.5)
+    hair = math.log(1 + math.exp(-cosine))  # the bald third image is left out
+    hat = (2 * math.log(1 + math.exp(-cosine)) + math.log(1 + math.exp(-1))) / 3
+    loss = label_loss(image, text, shown, torch.tensor(1.0))
+    assert loss.item() == pytest.approx((hair + hat) / 2, rel=1e-5)
+    assert label_loss(image, text, ~shown, torch.tensor(1.0)) > loss
+
+
+def test_groups_of_attributes_exclude_each_other():
+    members = clip_stage.groups()
+    assert sorted(i for group in members for i in group) == list(range(len(data.NAMES)))
+    for seed in range(100):
+        shown = Scene.from_seed(seed).attributes
+        assert all(sum(data.NAMES[i] in shown for i in group) <= 1 for group in members)

@@ -1,0 +1,586 @@
+"""Training: the loop and what feeds it, and the whole chain of stages in a domain that takes seconds."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import picture
+from torch import Tensor, nn
+
+from clipinverter import clip, domains
+from clipinverter.checkpoints import CheckpointError
+from clipinverter.domains import PORTRAITS
+from clipinverter.editor import Editor
+from clipinverter.loading import load_models
+from clipinverter.portraits.scene import ATTRIBUTES, Scene, from_z
+from clipinverter.portraits.variables import N_LATENTS, slots
+from clipinverter.training import (
+    adapter,
+    data,
+    edits,
+    encoder,
+    generator,
+    identity,
+    loop,
+    mapping,
+    paper,
+    remapper,
+    weights,
+)
+from clipinverter.training import clip as clip_stage
+from clipinverter.training.__main__ import STAGES, train
+
+TINY = replace(
+    PORTRAITS,
+    name="tiny",
+    image_size=64,
+    style_dim=256,
+    n_mlp=2,
+    channel_base=1024,
+    channel_max=32,
+    text_dim=32,
+    encoder_size=32,
+    encoder_widths=(32, 32, 32),
+    head_width=32,
+)
+TINY_CLIP = {
+    "embed_dim": 32,
+    "vision_cfg": clip.PORTRAITS["vision_cfg"] | {"image_size": 32},
+    "text_cfg": clip.PORTRAITS["text_cfg"] | {"width": 32, "heads": 2, "layers": 1},
+}
+STEPS = 4  # of every stage
+
+
+# The loop.
+
+
+class Toy:
+    """A stage that fits a small network with a batch norm to random numbers."""
+
+    def __init__(self, steps: int = 12) -> None:
+        torch.manual_seed(0)
+        self.net = nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, 1)
+        )
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=0.05)
+        self.average = loop.Average(self.net, 0.9)
+        self.steps = steps
+        self.batches: list[np.ndarray] = []
+
+    def step(self, i: int, rng: np.random.Generator) -> dict[str, float]:
+        loop.set_rate(self.optimizer, loop.cosine(i, self.steps, warmup=3))
+        batch = rng.standard_normal((16, 4)).astype(np.float32)
+        self.batches.append(batch)
+        x = torch.from_numpy(batch)
+        loss = (self.net(x) - x.sum(dim=1, keepdim=True)).square().mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.average.update(self.net, i)
+        return {"loss": loss.item()}
+
+    def stage(self, dies_at: int | None = None) -> loop.Stage:
+        state = {"net": self.net, "optimizer": self.optimizer, "average": self.average}
+        return dying(loop.Stage("toy", self.steps, state, self.step), dies_at)
+
+    def state(self) -> dict[str, Tensor]:
+        return {**self.net.state_dict(), **self.average.state_dict()}
+
+
+class Killed(Exception):
+    pass
+
+
+def dying(stage: loop.Stage, at: int | None) -> loop.Stage:
+    """The stage, killed in step `at`: after half of its work has been done."""
+
+    def step(i: int, rng: np.random.Generator) -> dict[str, float]:
+        numbers = stage.step(i, rng)
+        if i == at:
+            raise Killed
+        return numbers
+
+    return replace(stage, step=step)
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+
+
+def test_a_killed_and_resumed_run_ends_like_an_uninterrupted_one(tmp_path):
+    whole = Toy()
+    loop.run(whole.stage(), tmp_path / "whole", resume=False)
+    with pytest.raises(Killed):
+        loop.run(Toy().stage(dies_at=7), tmp_path / "parts", resume=False, save_every=0)
+    rest = Toy()
+    for parameter in rest.net.parameters():
+        parameter.data.add_(1)  # where it starts must not matter
+    loop.run(rest.stage(), tmp_path / "parts", resume=True, save_every=0)
+    assert_same(rest.state(), whole.state())
+    assert len(rest.batches) == 12 - 7
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_every_step_has_its_own_batch(tmp_path):
+    toy = Toy()
+    loop.run(toy.stage(), tmp_path, resume=False)
+    assert len({batch.tobytes() for batch in toy.batches}) == 12
+
+
+def test_without_resume_a_run_starts_anew(tmp_path):
+    loop.run(Toy().stage(), tmp_path, resume=False)
+    again = Toy()
+    loop.run(again.stage(), tmp_path, resume=False)
+    assert len(again.batches) == 12
+
+
+def test_a_finished_run_is_not_repeated(tmp_path):
+    done, again = Toy(), Toy()
+    loop.run(done.stage(), tmp_path, resume=False)
+    loop.run(again.stage(), tmp_path, resume=True)
+    assert not again.batches
+    assert_same(again.state(), done.state())
+
+
+def test_a_checkpoint_that_was_cut_off_leaves_the_one_before(tmp_path, monkeypatch):
+    with pytest.raises(Killed):
+        loop.run(Toy().stage(dies_at=5), tmp_path, resume=False, save_every=0)
+
+    def cut_off(state: dict, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", cut_off)
+        with pytest.raises(OSError, match="disk full"):
+            loop.save(Toy().stage(), tmp_path / "toy.pt", 9)
+    assert loop.restore(Toy().stage(), tmp_path / "toy.pt") == 5
+
+
+def test_the_log_has_a_line_every_hundred_steps(tmp_path):
+    loop.run(Toy(250).stage(), tmp_path, resume=False)
+    lines = [json.loads(line) for line in (tmp_path / "toy.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [100, 200]
+    assert lines[1]["loss"] < lines[0]["loss"]
+
+
+def test_average_follows_slowly_and_copies_buffers():
+    toy = Toy()
+    average = loop.Average(toy.net, decay=0.9)
+    before = average.module[0].weight.clone()
+    toy.net[0].weight.data.fill_(1)
+    toy.net[1].running_mean.fill_(5)
+    average.update(toy.net, step=10_000)
+    torch.testing.assert_close(average.module[0].weight, 0.9 * before + 0.1)
+    assert (average.module[1].running_mean == 5).all()
+    assert not any(p.requires_grad for p in average.parameters())
+    average.update(toy.net, step=0)  # the first steps count more: decay 1/10
+    torch.testing.assert_close(
+        average.module[0].weight, 0.1 * (0.9 * before + 0.1) + 0.9 * torch.ones_like(before)
+    )
+
+
+def test_cosine():
+    rates = [loop.cosine(i, 1000, warmup=100, floor=0.1) for i in range(1000)]
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[99] == rates[100] == 1
+    assert rates[550] == pytest.approx(0.55)
+    assert rates[-1] == pytest.approx(0.1, abs=1e-4)
+    assert rates[100:] == sorted(rates[100:], reverse=True)
+    assert loop.cosine(5000, 1000) == pytest.approx(0.05)
+
+
+def test_set_rate_scales_the_first_rate_of_each_group():
+    one, other = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([{"params": [one], "lr": 1.0}, {"params": [other], "lr": 0.1}])
+    for factor in (0.5, 0.25):
+        loop.set_rate(optimizer, factor)
+    assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.25, 0.025])
+
+
+# The data.
+
+
+def write_shard(folder: Path, number: int, count: int, size: int) -> None:
+    rng = np.random.default_rng(number)
+    coarse = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    images = coarse.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
+    np.save(folder / f"images-{number:05d}.npy", images)
+    np.save(folder / f"latents-{number:05d}.npy", data.random_latents(count, rng))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder with two shards of eight pictures that stand in for renders."""
+    folder = tmp_path_factory.mktemp("images")
+    for number in (0, 1):
+        write_shard(folder, number, 8, TINY.image_size)
+    return folder
+
+
+def test_a_set_is_read_across_shards(images):
+    rendered = data.load(images)
+    assert len(rendered) == 16
+    assert rendered.latents.shape == (16, N_LATENTS)
+    batch = rendered.batch(np.array([9, 0]))
+    stored = np.load(images / "images-00001.npy")[1]
+    assert batch.shape == (2, 3, 64, 64)
+    np.testing.assert_allclose(batch[0].permute(1, 2, 0), stored / 127.5 - 1, atol=1e-6)
+    half = rendered.batch(np.array([9, 0]), 32)
+    np.testing.assert_allclose(half, batch[:, :, ::2, ::2], atol=1e-6)  # its blocks are 8 px wide
+    assert rendered.attributes.shape == (16, len(ATTRIBUTES))
+    shown = {n for n, shows in zip(data.NAMES, rendered.attributes[9], strict=True) if shows}
+    assert shown == Scene.from_latent(rendered.latents[9]).attributes
+
+
+def test_an_unfinished_shard_is_left_out(tmp_path):
+    for number in (0, 1):
+        write_shard(tmp_path, number, 8, 8)
+    (tmp_path / "latents-00001.npy").unlink()  # written last
+    assert len(data.load(tmp_path)) == 8
+
+
+def test_a_missing_set_says_how_to_render_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"python -m clipinverter\.portraits dataset"):
+        data.load(tmp_path)
+
+
+def test_augmented_pictures_keep_shape_and_range(images):
+    batch = data.load(images).batch(np.arange(16))
+    torch.manual_seed(0)
+    seen = data.augment(batch, np.random.default_rng(0))
+    assert seen.shape == batch.shape
+    assert -1 <= seen.min() < seen.max() <= 1
+    assert seen.isfinite().all()
+    change = (seen - batch).abs().mean(dim=(1, 2, 3))
+    assert (change > 0.01).all()
+    assert change.std() > 0.01  # each picture draws its own
+    assert (batch == data.load(images).batch(np.arange(16))).all()
+    torch.manual_seed(0)
+    assert torch.equal(seen, data.augment(batch, np.random.default_rng(0)))
+
+
+def test_z_is_standard_normal_and_holds_the_latents():
+    latents = data.random_latents(2000, np.random.default_rng(0))
+    z = data.z_of(latents, np.random.default_rng(1), 256)
+    assert z.shape == (2000, 256)
+    assert z.mean(dim=0).abs().max() < 5 / np.sqrt(2000)
+    covariance = z.t() @ z / 2000
+    assert (covariance.diagonal() - 1).abs().max() < 5 * np.sqrt(2 / 2000)
+    assert (covariance - torch.diag(covariance.diagonal())).abs().max() < 6 / np.sqrt(2000)
+    np.testing.assert_allclose(from_z(z.numpy()), latents, atol=1e-5)
+    other = data.z_of(latents, np.random.default_rng(2), 256)
+    assert (z - other).abs().mean() > 0.1  # the rest is fresh
+
+
+# Edits and texts.
+
+
+@pytest.fixture(scope="module")
+def frequency():
+    scenes = [Scene.from_seed(seed) for seed in range(300)]
+    return np.mean([[s.has(name) for name in data.NAMES] for s in scenes], axis=0) + 1e-3
+
+
+def test_chosen_attributes_show_and_rare_ones_come_often(frequency):
+    rng = np.random.default_rng(0)
+    shown = np.zeros(len(data.NAMES), bool)
+    common, rare = data.NAMES.index("no glasses"), data.NAMES.index("hat")
+    shown[[common, rare]] = True
+    assert set(clip_stage.choose(shown, frequency, 5, rng)) == {"no glasses", "hat"}
+    first = [clip_stage.choose(shown, frequency, 1, rng)[0] for _ in range(300)]
+    assert 0.7 < first.count("hat") / 300 < 0.95
+
+
+def test_sampled_edits_come_true(frequency, monkeypatch):
+    said = lambda names, rng: "|".join(names)  # noqa: E731
+    monkeypatch.setattr(edits, "caption", said)
+    monkeypatch.setattr(edits, "prompt_for", said)
+    latents = data.random_latents(300, np.random.default_rng(0))
+    batch = edits.sample(latents, frequency, np.random.default_rng(1))
+    assert batch.latents is latents
+    assert batch.edited_latents.shape == latents.shape
+    changed = (batch.edited_latents != latents).any(axis=1)
+    # A quarter asks for nothing new; of the rest, some ask for what shows already or cannot be.
+    assert 0.55 < changed.mean() < edits.MISMATCH + 0.05
+    rows = zip(latents, batch.edited_latents, batch.prompts, batch.captions, strict=True)
+    for latent, edited, prompt, caption in rows:
+        before, after = Scene.from_latent(latent), Scene.from_latent(edited)
+        assert set(prompt.split("|")) <= after.attributes
+        assert set(caption.split("|")) <= before.attributes
+        assert (edited == latent).all() == (set(prompt.split("|")) <= before.attributes)
+
+
+def test_impossible_wishes_are_left_out():
+    woman = Scene.from_seed(0).edited("woman").edited("no glasses").edited("no hat")
+    scene, names = edits.fulfilled(woman, ["beard", "eyeglasses"])
+    assert names == ["eyeglasses"]
+    assert scene.has("eyeglasses")
+
+
+def test_w_of_scenes_is_float32_even_under_autocast():
+    net = generator.Generator(8, 128, 2, 64, 8)
+    latents = data.random_latents(5, np.random.default_rng(0))
+    w = edits.w_of(net, latents, np.random.default_rng(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(edits.w_of(net, latents, np.random.default_rng(1)), w)
+    z = data.z_of(latents.repeat(edits.NUISANCE_DRAWS, axis=0), np.random.default_rng(1), 128)
+    torch.testing.assert_close(w[2], net.mapping(z[8:12]).mean(dim=0))
+    assert not w.requires_grad
+
+
+def test_w_is_taught_to_be_a_linear_image_of_the_scene(tmp_path, monkeypatch):
+    scene = Scene.from_seed(0).edited("no hat")
+    changed = mapping.description(scene.edited("hat")) - mapping.description(scene)
+    assert (changed == mapping.LABEL).sum() == 1  # the label
+    assert np.count_nonzero(changed) == 2  # and the quantity behind it
+    size = len(changed)
+    columns = mapping.directions(size, 256) / mapping.SPREAD
+    np.testing.assert_allclose(columns.T @ columns, np.eye(size), atol=1e-5)
+    with pytest.raises(ValueError, match="does not fit"):
+        mapping.directions(size, size - 1)
+
+    monkeypatch.setattr(mapping, "SCENES", 2000)
+    monkeypatch.setattr(mapping, "STEPS", 150)
+    torch.manual_seed(0)
+    net = generator.Generator(8, 256, 2, 64, 8)
+    mapping.train(net, tmp_path, resume=False)
+    # A w that says nothing would be as wrong as the targets are spread.
+    latents = data.random_latents(200, np.random.default_rng(1))
+    described = np.stack([mapping.description(Scene.from_latent(g)) for g in latents])
+    targets = (described - described.mean(axis=0)) @ mapping.directions(size, 256).T
+    w = net.mapping(data.z_of(latents, np.random.default_rng(2), 256)).detach().numpy()
+    assert np.mean((w - targets) ** 2) < 0.9 * targets.var()
+
+
+def test_two_pictures_of_a_person():
+    latents = identity.pairs(50, np.random.default_rng(0))
+    one, other = latents[:50], latents[50:]
+    same = (one == other).all(axis=0)
+    wanted = np.zeros(N_LATENTS, bool)
+    for name in identity.PERSON:
+        wanted[slots()[name]] = True
+    np.testing.assert_array_equal(same, wanted)
+
+
+# The stages.
+
+
+def test_phases_go_up_to_the_size_of_the_domain():
+    sizes = [p.size for p in generator.phases(128)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 128
+    assert [p.size for p in generator.phases(64)] == [s for s in sizes if s <= 64]
+    assert all(p.steps == 1 for p in generator.phases(128, scale=1e-9))
+
+
+def test_mapping_and_noise_stand_while_the_rest_learns():
+    net = generator.Generator(32, 128, 2, 512, 32)
+    generator.optimizer_of(net, generator.Phase(32, 1, 1))
+    fixed = {n for n, p in net.named_parameters() if not p.requires_grad}
+    strengths = {n for n, _ in net.named_parameters() if n.endswith("noise.weight")}
+    assert fixed == strengths | {n for n, _ in net.named_parameters() if n.startswith("style.")}
+
+
+def test_the_adversary_teaches_both_sides():
+    """The generator's opinion leaves the critic alone, and the critic learns to tell real from drawn."""
+    torch.manual_seed(0)
+    net = generator.Discriminator(8, 64, 8, cond_dim=4)
+    critic = generator.Critic(net, torch.optim.Adam(net.parameters(), lr=5e-3, betas=(0.0, 0.99)))
+    fake, z = torch.rand(8, 3, 8, 8, requires_grad=True), torch.randn(8, 4)
+    critic.opinion(fake, z).backward()
+    assert fake.grad.abs().max() > 0
+    assert all(p.grad is None and p.requires_grad for p in net.parameters())
+    losses = [
+        critic.learn(-torch.rand(8, 3, 8, 8), torch.rand(8, 3, 8, 8), z, i) for i in range(40)
+    ]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Makes the stages small: the text-image model, the identity network and the batches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clip, "PORTRAITS", TINY_CLIP)
+        patch.setattr(
+            weights, "IDENTITY", {"widths": (16,) * 4, "units": (1,) * 4, "embedding_dim": 16}
+        )
+        patch.setattr(identity, "PERSONS", 4)
+        patch.setattr(mapping, "SCENES", 300)
+        grown = (generator.Phase(32, STEPS, 4), generator.Phase(64, STEPS, 4))
+        patch.setattr(generator, "phases", lambda size, scale: grown)
+        for stage in (mapping, clip_stage, identity, encoder, adapter, remapper):
+            patch.setattr(stage, "STEPS", STEPS)
+        for stage in (clip_stage, encoder, adapter, remapper):
+            patch.setattr(stage, "BATCH", 4)
+        yield
+
+
+def prepare(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    words = torch.randn(49408, 32, generator=torch.Generator().manual_seed(0))
+    torch.save(words, folder / "words.pt")  # in place of a sentence model's
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(small, images, tmp_path_factory):
+    """The run folder after all stages, a few steps each."""
+    folder = prepare(tmp_path_factory.mktemp("run"))
+    for stage in STAGES:
+        train(stage, TINY, images, folder, resume=False, scale=1)
+    return folder
+
+
+def test_every_stage_writes_its_weights(trained):
+    for stage in STAGES:
+        state = load_file(trained / f"{stage}.safetensors")
+        floats = [x for x in state.values() if x.is_floating_point()]
+        assert all(x.dtype == torch.float16 and x.isfinite().all() for x in floats)
+
+
+def test_the_remapper_stage_trains_nothing_else(trained):
+    before = load_file(trained / "generator.safetensors")
+    after = load_file(trained / "remapper.safetensors")
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    own = after.keys() - before.keys()
+    assert {key.split(".")[0] for key in own} == {"affine_mlps", "lambdas"}
+    start = torch.tensor(0.05).half()
+    assert any(not torch.equal(after[k], start) for k in own if k.startswith("lambdas"))
+
+
+def test_the_demo_takes_what_training_exports(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(domains, "ROOT", tmp_path)
+    weights.export(trained, TINY.folder)
+    editor = Editor(load_models(TINY))
+    inversion = editor.invert(picture(), align="none")
+    edit = editor.edit(inversion, "a smiling woman with red hair")
+    assert edit.image.size == (64, 64)
+    assert edit.image.tobytes() != inversion.image.tobytes()
+    assert editor.edit(inversion, "glasses", 0).image.tobytes() == inversion.image.tobytes()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_resumes_to_the_same_weights(stage, trained, images, tmp_path, monkeypatch):
+    folder = prepare(tmp_path / "again")
+    for file in trained.glob("*.safetensors"):
+        if STAGES.index(file.stem) < STAGES.index(stage):
+            (folder / file.name).symlink_to(file)
+    module = {
+        "generator": generator,
+        "clip": clip_stage,
+        "identity": identity,
+        "encoder": encoder,
+        "adapter": adapter,
+        "remapper": remapper,
+    }[stage]
+
+    def run(part: loop.Stage, folder: Path, *, resume: bool) -> None:
+        killed = part if part.name == "generator-32" else dying(part, STEPS - 1)
+        loop.run(killed, folder, resume=resume, save_every=0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run", run)
+        with pytest.raises(Killed):
+            train(stage, TINY, images, folder, resume=False, scale=1)
+    train(stage, TINY, images, folder, resume=True, scale=1)
+    name = f"{stage}.safetensors"
+    assert_same(load_file(folder / name), load_file(trained / name))
+
+
+def test_teachers_are_frozen(trained):
+    teachers = paper.Teachers.load(trained, TINY)
+    nets = [teachers.generator, teachers.encoder, teachers.text_image.model, teachers.identity]
+    for net in [*nets, teachers.perceptual.layers]:
+        assert not any(p.requires_grad for p in net.parameters())
+        assert not any(m.training for m in net.modules())
+
+
+@pytest.fixture(scope="module")
+def batch(trained, images, frequency):
+    teachers = paper.Teachers.load(trained, TINY)
+    rng = np.random.default_rng(0)
+    return teachers, paper.make_batch(teachers, data.load(images), frequency, 8, rng)
+
+
+def test_a_batch_of_edits(batch):
+    teachers, b = batch
+    assert b.images.shape == (8, 3, 64, 64)
+    assert b.w_plus.shape == (8, teachers.generator.n_latent, 256)
+    assert b.prompt.shape == b.caption.shape == (8, 32)
+    assert b.prompt.dtype == b.shift.dtype == torch.float32
+    # w moves if and only if the prompt asks for something.
+    assert torch.equal(b.shift.abs().amax(dim=1) > 0, b.asks)
+    assert 0 < b.asks.sum() < 8
+    # The generator's own pictures are its pictures of the scenes' w, the renders are not.
+    codes = teachers.encoder(data.fit(b.images, 32)) + teachers.latent_avg
+    torch.testing.assert_close(codes, b.w_plus, atol=1e-4, rtol=1e-4)
+
+
+def test_the_objective_is_the_weighted_sum_of_the_paper(batch):
+    teachers, b = batch
+    torch.manual_seed(0)
+    drawn = (b.images + 0.3 * torch.randn_like(b.images)).requires_grad_()
+    source = b.images.flip(0)
+    faces = [paper.face_features(teachers.identity, x) for x in (drawn, b.images)]
+    embedded = [teachers.text_image.embed_image(x) for x in (source, drawn)]
+    way = paper.directional_clip_loss(*embedded, b.caption, b.prompt)
+    scales = replace(paper.STAGE_ONE, clip=1.75)
+    expected = {
+        "identity": 0.1 * (1 - (faces[0] * faces[1]).sum(dim=1)).mean(),
+        "l2": 1.0 * (drawn - b.images).square().mean(),
+        "lpips": 0.6 * teachers.perceptual(drawn, b.images),
+        "clip": 1.75 * way[b.asks].mean(),
+        "w_norm": 0.005 * paper.w_norm_loss(b.w_plus, teachers.latent_avg),
+    }
+    call = (drawn, b.images, source, b.w_plus, b.caption, b.prompt)
+    loss, parts = paper.objective(teachers, scales, *call, b.asks)
+    assert parts == pytest.approx({k: v.item() for k, v in expected.items()}, rel=1e-4)
+    assert loss.item() == pytest.approx(sum(v.item() for v in expected.values()), rel=1e-4)
+    (gradient,) = torch.autograd.grad(loss, drawn)
+    assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).all()
+    _, parts = paper.objective(teachers, scales, *call, torch.zeros_like(b.asks))
+    assert parts["clip"] == 0  # a prompt that asks for nothing has no direction
+
+
+# Weights.
+
+
+def test_weights_go_through_fp16(tmp_path):
+    state = {"a": torch.randn(3, 4), "count": torch.tensor(7)}
+    weights.write(tmp_path, "encoder", state)
+    back = weights.read(tmp_path, "encoder")
+    assert torch.equal(back["a"], state["a"].half().float())
+    assert torch.equal(back["count"], state["count"])
+
+
+def test_a_missing_part_names_the_stage_to_run(tmp_path):
+    with pytest.raises(CheckpointError, match=r"python -m clipinverter\.training encoder first"):
+        weights.encoder(tmp_path, TINY)
+
+
+def test_an_unfinished_generator_is_refused_except_for_its_mapping(tmp_path):
+    half = replace(TINY, image_size=32)
+    small_one = generator.Generator(32, 256, 2, half.channel_base, half.channel_max)
+    weights.write(tmp_path, "generator", small_one.state_dict())
+    with pytest.raises(CheckpointError, match="not finished"):
+        weights.generator(tmp_path, TINY)
+    z = torch.randn(2, 256)
+    net = weights.generator(tmp_path, TINY, unfinished=True)
+    torch.testing.assert_close(net.mapping(z), small_one.mapping(z), atol=1e-2, rtol=1e-2)
+    assert weights.generator(tmp_path, half).size == 32
+
+
+def test_export_renames_the_remapper_to_the_generator_that_it_is_part_of(tmp_path):
+    for part in STAGES:
+        weights.write(tmp_path / "run", part, {part: torch.ones(1)})
+    weights.export(tmp_path / "run", tmp_path / "out")
+    found = {f.stem: set(load_file(f)) for f in (tmp_path / "out").iterdir()}
+    wanted = {part: {part} for part in ("encoder", "adapter", "clip", "identity")}
+    assert found == wanted | {"generator": {"remapper"}}
