@@ -549,6 +549,34 @@ def test_the_objective_is_the_weighted_sum_of_the_paper(batch):
     assert parts["clip"] == 0  # a prompt that asks for nothing has no direction
 
 
+def test_the_cycle_pass_asks_for_the_original_caption(trained, batch):
+    teachers, b = batch
+    learner = adapter.build(TINY)
+    edited = (0.5 * b.images.flip(3)).requires_grad_()
+    asked = []
+
+    def draw(w_plus: Tensor, text: Tensor) -> Tensor:
+        asked.append((w_plus, text))
+        return teachers.generator(w_plus, noise="none")
+
+    loss = paper.cycle_loss(teachers, paper.STAGE_ONE, edited, b, learner, draw)
+    ((w_plus, text),) = asked
+    assert text is b.caption
+    features = teachers.encoder.trunk_features(data.fit(edited.detach(), 32))
+    codes = teachers.encoder.heads(*features) + teachers.latent_avg
+    residual = teachers.encoder.heads(*learner(features, b.caption))
+    torch.testing.assert_close(w_plus, codes + 0.1 * residual)
+    # From the edited pictures, which the prompt describes, back to the originals and their caption.
+    drawn, texts = teachers.generator(w_plus, noise="none"), (b.prompt, b.caption)
+    expected, _ = paper.objective(
+        teachers, paper.STAGE_ONE, drawn, b.images, edited, w_plus, *texts, b.asks
+    )
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    loss.backward()
+    assert edited.grad is None
+    assert all(p.grad is not None for p in learner.parameters())
+
+
 # Weights.
 
 

@@ -19,7 +19,14 @@ from clipinverter.loading import build_networks
 from clipinverter.models.adapter import Adapter
 from clipinverter.training import data, weights
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
-from clipinverter.training.paper import STAGE_ONE, Batch, Teachers, make_batch, objective
+from clipinverter.training.paper import (
+    STAGE_ONE,
+    Batch,
+    Teachers,
+    cycle_loss,
+    make_batch,
+    objective,
+)
 
 STEPS, BATCH = 2200, 16
 PICTURES_FROM = 0.75  # share of the steps with the cheap residual loss alone
@@ -50,12 +57,15 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
             RESIDUAL_SCALE * teachers.encoder.heads(*adapter(batch.features, batch.prompt)).float()
         )
 
+    def draw(w_plus: torch.Tensor, text: torch.Tensor | None = None) -> torch.Tensor:
+        return teachers.generator(w_plus, noise="none").float()  # without any text in stage one
+
     def pictures(batch: Batch, shift: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
         """The paper's losses and the distance to the true edit; the cycle pass takes the edit back."""
         w_plus = batch.w_plus + shift
-        drawn = teachers.generator(w_plus, noise="none").float()
+        drawn = draw(w_plus)
         with torch.no_grad():
-            truth = teachers.generator(batch.w_plus + batch.shift[:, None], noise="none").float()
+            truth = draw(batch.w_plus + batch.shift[:, None])
         loss, numbers = objective(
             teachers,
             LOSSES,
@@ -68,26 +78,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
             batch.asks,
         )
         counterfactual = F.l1_loss(drawn, truth) + 0.6 * teachers.perceptual(drawn, truth)
-        edited = drawn.detach().clamp(-1, 1)
-        with torch.no_grad():
-            features = teachers.features(edited)
-            back = teachers.encoder.heads(*features) + teachers.latent_avg
-        back = (
-            back
-            + RESIDUAL_SCALE * teachers.encoder.heads(*adapter(features, batch.caption)).float()
-        )
-        restored = teachers.generator(back, noise="none").float()
-        cycle, _ = objective(
-            teachers,
-            LOSSES,
-            restored,
-            batch.images,
-            edited,
-            back,
-            batch.prompt,
-            batch.caption,
-            batch.asks,
-        )
+        cycle = cycle_loss(teachers, LOSSES, drawn, batch, adapter, draw)
         numbers |= {"counterfactual": counterfactual.item(), "cycle": cycle.item()}
         return loss + LOSSES.cycle * cycle + LOSSES.counterfactual * counterfactual, numbers
 

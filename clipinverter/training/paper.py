@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
-from clipinverter.models.adapter import Features
+from clipinverter.editor import RESIDUAL_SCALE
+from clipinverter.models.adapter import Adapter, Features
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.remapper import RemapperGenerator
@@ -23,6 +25,7 @@ from clipinverter.training.losses import (
     identity_loss,
     w_norm_loss,
 )
+from clipinverter.training.mapping import w_of
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,8 @@ def make_batch(
     )
     wanted = edits.sample(latents, frequency, rng)
     generator = teachers.generator
-    seed = int(rng.integers(1 << 31))  # the same nuisance before and after the edit
-    w = edits.w_of(generator, latents, np.random.default_rng(seed))
-    w_edited = edits.w_of(generator, wanted.edited_latents, np.random.default_rng(seed))
+    w = w_of(latents, generator.style_dim)
+    w_edited = w_of(wanted.edited_latents, generator.style_dim)
     own = generator(w[count // 2 :, None].expand(-1, generator.n_latent, -1), noise="none")
     images = torch.cat([rendered.batch(indices, generator.size), own.clamp(-1, 1)])
     features = teachers.features(images)
@@ -158,3 +160,29 @@ def objective(
         "w_norm": scales.w_norm * w_norm_loss(w_plus, teachers.latent_avg),
     }
     return sum(parts.values()), {key: value.item() for key, value in parts.items()}
+
+
+def cycle_loss(
+    teachers: Teachers,
+    scales: Weights,
+    edited: Tensor,
+    batch: Batch,
+    adapter: Adapter,
+    draw: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """The objective of the way back: pictures `edited` [B, 3, S, S], asked for their original captions, should become
+    the originals again.
+
+    draw: w_plus and text embeddings -> images, as in the pass that edited.
+    """
+    edited = edited.detach().clamp(-1, 1)
+    with torch.no_grad():
+        features = teachers.features(edited)
+        w_plus = teachers.encoder.heads(*features) + teachers.latent_avg
+    residual = teachers.encoder.heads(*adapter(features, batch.caption)).float()
+    w_plus = w_plus + RESIDUAL_SCALE * residual
+    restored = draw(w_plus, batch.caption)
+    texts = batch.prompt, batch.caption
+    return objective(teachers, scales, restored, batch.images, edited, w_plus, *texts, batch.asks)[
+        0
+    ]

@@ -17,7 +17,7 @@ from clipinverter.domains import Domain
 from clipinverter.editor import RESIDUAL_SCALE
 from clipinverter.training import data, weights
 from clipinverter.training.loop import Stage, bfloat16, cosine, run, set_rate
-from clipinverter.training.paper import STAGE_TWO, Teachers, make_batch, objective
+from clipinverter.training.paper import STAGE_TWO, Teachers, cycle_loss, make_batch, objective
 
 STEPS, BATCH = 300, 8
 LOSSES = replace(STAGE_TWO, counterfactual=4.0)
@@ -40,6 +40,9 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         mlp[-1].bias.data.copy_(teachers.latent_avg[row + 1])
     optimizer = torch.optim.AdamW(learning, lr=1.5e-4, weight_decay=0.0)
 
+    def draw(w_plus: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        return generator(w_plus, generator.remap_vectors(text).float(), noise="none").float()
+
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, steps, warmup=20))
         with bfloat16():
@@ -48,9 +51,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
                 residual = teachers.encoder.heads(*adapter(batch.features, batch.prompt)).float()
                 w_plus = batch.w_plus + RESIDUAL_SCALE * residual
                 truth = generator(batch.w_plus + batch.shift[:, None], noise="none").float()
-            drawn = generator(
-                w_plus, generator.remap_vectors(batch.prompt).float(), noise="none"
-            ).float()
+            drawn = draw(w_plus, batch.prompt)
             loss, numbers = objective(
                 teachers,
                 LOSSES,
@@ -63,12 +64,14 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
                 batch.asks,
             )
             counterfactual = F.l1_loss(drawn, truth) + 0.6 * teachers.perceptual(drawn, truth)
-        loss = loss + LOSSES.counterfactual * counterfactual
+            cycle = cycle_loss(teachers, LOSSES, drawn, batch, adapter, draw)
+        loss = loss + LOSSES.cycle * cycle + LOSSES.counterfactual * counterfactual
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         lambdas = torch.stack(list(generator.lambdas)).mean().item()
-        return numbers | {"counterfactual": counterfactual.item(), "lambda": lambdas}
+        numbers |= {"counterfactual": counterfactual.item(), "cycle": cycle.item()}
+        return numbers | {"lambda": lambdas}
 
     state = {"generator": generator, "optimizer": optimizer}
     run(Stage("remapper", steps, state, step), folder, resume=resume)
