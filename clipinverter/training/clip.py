@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from clipinverter import clip as towers
 from clipinverter.clip import TextImageModel
 from clipinverter.portraits.captions import caption, prompt_for
+from clipinverter.portraits.scene import ATTRIBUTES
 from clipinverter.training import data, weights
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import mobilenet_state
 
-STEPS, BATCH = 400, 96
+STEPS, BATCH = 360, 96
+PAIRS = 0.3  # weight of the contrastive loss on whole captions
 
 
 def sentence_vectors(words: Sequence[str]) -> Tensor:
@@ -88,9 +90,41 @@ def contrastive_loss(image: Tensor, text: Tensor, match: Tensor, scale: Tensor) 
     )
 
 
-def train(
-    images: Path, folder: Path, *, resume: bool, scale: float = 1.0, batch: int = BATCH
-) -> None:
+def groups() -> list[list[int]]:
+    """Attributes (indices into data.NAMES) that exclude each other, by the variable they belong to."""
+    members: dict[str, list[int]] = {}
+    for index, name in enumerate(data.NAMES):
+        members.setdefault(ATTRIBUTES[name].variable, []).append(index)
+    return list(members.values())
+
+
+def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
+    """Cross-entropy of the right caption among those that exclude each other, the mean over variables.
+
+    The zero-shot task itself, and far denser than whole captions: every image answers for every variable.
+
+    Args:
+        image: embeddings [N, D].
+        text: embeddings [A + 1, D] of one short caption an attribute and, last, one that says nothing;
+            an attribute that excludes no other competes with that one.
+        shown: bool [N, A]; images that show none of a variable's attributes are left out of it.
+        scale: inverse temperature.
+    """
+    logits = scale * F.normalize(image.float(), dim=1) @ F.normalize(text.float(), dim=1).t()
+    losses = []
+    for members in groups():
+        if len(members) == 1:
+            rows = slice(None)
+            columns, target = [*members, len(text) - 1], (~shown[:, members[0]]).long()
+        else:
+            rows = shown[:, members].any(dim=1)
+            columns, target = members, shown[rows][:, members].float().argmax(dim=1)
+        if len(target):
+            losses.append(F.cross_entropy(logits[rows][:, columns], target))
+    return torch.stack(losses).mean()
+
+
+def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
     """Trains the model and writes clip.safetensors."""
     rendered = data.load(images)
     shown = rendered.attributes
@@ -109,7 +143,7 @@ def train(
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, steps, warmup=30))
-        indices = rng.integers(len(rendered), size=batch)
+        indices = rng.integers(len(rendered), size=BATCH)
         pictures = data.augment(rendered.batch(indices, model.image_size), rng)
         chosen = [
             choose(
@@ -118,21 +152,28 @@ def train(
                 int(rng.choice([1, 2, 3, 4, 5], p=[0.4, 0.25, 0.15, 0.1, 0.1])),
                 rng,
             )
-            for j in indices
+            for j in indices[: BATCH // 2]
         ]
         texts = [(caption if rng.random() < 0.6 else prompt_for)(c, rng) for c in chosen]
         rows = [[data.NAMES.index(name) for name in c] for c in chosen]
         match = np.stack([shown[indices][:, row].all(axis=1) for row in rows])
+        short = [
+            (caption if rng.random() < 0.6 else prompt_for)([name], rng) for name in data.NAMES
+        ]
         with bfloat16():
-            image, text = net.encode_image(pictures), model.embed_text(texts)
-        loss = contrastive_loss(image, text, torch.from_numpy(match), net.logit_scale.exp())
+            image = net.encode_image(pictures)
+            text = model.embed_text([*texts, *short, "a person"])
+        heat = net.logit_scale.exp()
+        loss_pairs = contrastive_loss(image, text[: len(texts)], torch.from_numpy(match), heat)
+        loss_labels = label_loss(image, text[len(texts) :], torch.from_numpy(shown[indices]), heat)
+        loss = loss_labels + PAIRS * loss_pairs
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         net.logit_scale.data.clamp_(max=np.log(50))
         average.update(net, i)
-        return {"loss": loss.item(), "scale": net.logit_scale.exp().item()}
+        return {"pairs": loss_pairs.item(), "labels": loss_labels.item(), "scale": heat.item()}
 
     state = {"model": net, "optimizer": optimizer, "average": average}
     run(Stage("clip", steps, state, step), folder, resume=resume)

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from clipinverter.models.stylegan2 import Generator
 from clipinverter.portraits.captions import caption, prompt_for
 from clipinverter.portraits.scene import Scene
 from clipinverter.training import data
 from clipinverter.training.clip import choose
 
 MISMATCH = 0.75  # share of prompts that ask for a change (the paper's p)
-NUISANCE_DRAWS = 4
 
 
 @dataclass(frozen=True)
@@ -65,16 +61,3 @@ def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator)
         prompts.append((caption if rng.random() < 0.5 else prompt_for)(names, rng))
         captions.append(caption(choose(shown, frequency, max(2, count), rng), rng))
     return EditBatch(latents, np.array(edited), prompts, captions)
-
-
-@torch.no_grad()
-def w_of(generator: Generator, latents: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """w [B, style_dim] of scenes: the mean over a few draws of the nuisance numbers, which no picture shows.
-
-    In float32 always: differences between such w's are learnt from.
-    """
-    repeated = np.repeat(latents, NUISANCE_DRAWS, axis=0)
-    z = data.z_of(repeated, rng, generator.style_dim)
-    with torch.autocast(z.device.type, enabled=False):
-        w = generator.mapping(z)
-    return w.view(len(latents), NUISANCE_DRAWS, -1).mean(dim=1)

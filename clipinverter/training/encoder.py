@@ -1,7 +1,7 @@
 """The e4e encoder of the portraits (Tov et al. 2021): pictures to W+.
 
-Every picture's w is known, so it is regressed directly, first on renders alone (which needs no more of
-the generator than its mapping network); the generator's own pictures and the losses on pictures (L2,
+Every picture's w is known, so it is regressed directly, first on renders alone (which needs no generator
+yet); the generator's own pictures and the losses on pictures (L2,
 perceptual, identity) follow. The trunk starts from ImageNet features and sees heavily augmented
 renders, so that photographs do not surprise it.
 """
@@ -22,12 +22,12 @@ from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.training import data, weights
-from clipinverter.training.edits import w_of
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import Perceptual, identity_loss, mobilenet_state
+from clipinverter.training.mapping import w_of
 
-STEPS, BATCH = 2400, 16
-IMAGE_LOSSES_FROM = 0.75  # share of the steps before pictures are compared
+STEPS, BATCH = 1600, 16
+IMAGE_LOSSES_FROM = 1.0  # share of the steps before pictures are compared
 L2, PERCEPTUAL, IDENTITY, DELTA = 1.0, 0.6, 0.1, 2e-3
 
 
@@ -50,14 +50,11 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     """Trains on renders and on the generator's own pictures; writes encoder.safetensors with latent_avg."""
     steps = max(1, int(STEPS * scale))
     rendered = data.load(images)
-    mapper = weights.generator(folder, domain, unfinished=True)
     perceptual = Perceptual().to(memory_format=torch.channels_last)
-    everybody = w_of(
-        mapper, data.random_latents(4096, np.random.default_rng(0)), np.random.default_rng(1)
-    )
-    latent_avg = everybody.mean(dim=0).expand(mapper.n_latent, -1).contiguous()
+    everybody = w_of(data.random_latents(4096, np.random.default_rng(0)), domain.style_dim)
     spread = everybody.var(dim=0).mean()
     encoder = build(domain).train().to(memory_format=torch.channels_last)
+    latent_avg = everybody.mean(dim=0).expand(encoder.n_latent, -1).contiguous()
     optimizer = torch.optim.AdamW(
         [
             {
@@ -91,7 +88,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         pictures = rendered.batch(indices, domain.image_size)
         if late:
             latents = np.concatenate([latents, data.random_latents(BATCH - count, rng)])
-        w = w_of(mapper, latents, rng)
+        w = w_of(latents, domain.style_dim)
         if late:
             generator, identity = teachers()
             with torch.no_grad(), bfloat16():

@@ -2,7 +2,7 @@
 
 Every z has a teacher image (`portraits.scene.to_z`), so the learning is paired: the mapping network is
 taught what is in the scene (`training.mapping`), the rest of the generator how it looks, coarse to fine,
-by L1 and a perceptual distance. A discriminator conditioned on z can come in late and slowly.
+by L1 and a perceptual distance. A discriminator conditioned on w can come in late and slowly.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from clipinverter.models.stylegan2 import Discriminator, Generator, grow
 from clipinverter.training import data, mapping, weights
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import Perceptual, r1_penalty
+from clipinverter.training.mapping import w_of
 
 PERCEPTUAL = 0.6
 R1_EVERY, R1_GAMMA = 16, 1.0
@@ -38,7 +39,7 @@ class Phase:
 
 def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     """Coarse to fine up to `size`; `scale` stretches the number of steps."""
-    plan = (Phase(64, 1100, 24, 4e-3), Phase(128, 3200, 16, 3e-3))
+    plan = (Phase(64, 1100, 24, 4e-3), Phase(128, 2500, 16, 2e-3))
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
 
@@ -54,10 +55,9 @@ def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
     return torch.optim.Adam(learning, lr=phase.rate, betas=(0.5, 0.99))
 
 
-def draw(generator: Generator, z: Tensor) -> Tensor:
-    """z [B, style_dim] -> images."""
-    w_plus = generator.mapping(z)[:, None].expand(-1, generator.n_latent, -1)
-    return generator(w_plus, noise="none")
+def draw(generator: Generator, w: Tensor) -> Tensor:
+    """w [B, style_dim] -> images."""
+    return generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")
 
 
 def step_of(
@@ -75,10 +75,10 @@ def step_of(
         set_rate(optimizer, cosine(i, phase.steps, floor=0.1))
         indices = rng.integers(len(rendered), size=phase.batch)
         real = rendered.batch(indices, phase.size)
-        z = data.z_of(rendered.latents[indices], rng, generator.style_dim)
+        w = w_of(rendered.latents[indices], generator.style_dim)
         numbers = {}
         with bfloat16():
-            fake = draw(generator, z)
+            fake = draw(generator, w)
             loss = loss_l1 = F.l1_loss(fake.float(), real)
             numbers["l1"] = loss_l1.item()
             if phase.size > 32:
@@ -87,7 +87,7 @@ def step_of(
                 numbers["perceptual"] = loss_perceptual.item()
             if critic is not None:
                 ramp = min(1.0, i / (0.2 * phase.steps + 1))
-                loss_adversary = critic.opinion(fake, z)
+                loss_adversary = critic.opinion(fake, w)
                 loss = loss + ramp * phase.adversary * loss_adversary
                 numbers["adversary"] = loss_adversary.item()
         optimizer.zero_grad()
@@ -95,7 +95,7 @@ def step_of(
         optimizer.step()
         average.update(generator, i)
         if critic is not None:
-            numbers["critic"] = critic.learn(real, fake.detach().float(), z, i)
+            numbers["critic"] = critic.learn(real, fake.detach().float(), w, i)
         return numbers
 
     return optimizer, step
@@ -103,27 +103,27 @@ def step_of(
 
 @dataclass(frozen=True)
 class Critic:
-    """The discriminator, conditioned on z, with its optimiser."""
+    """The discriminator, conditioned on w, with its optimiser."""
 
     network: Discriminator
     optimizer: torch.optim.Adam
 
-    def opinion(self, fake: Tensor, z: Tensor) -> Tensor:
+    def opinion(self, fake: Tensor, w: Tensor) -> Tensor:
         """The generator's non-saturating loss."""
         self.network.requires_grad_(False)
-        loss = F.softplus(-self.network(fake, z)).mean()
+        loss = F.softplus(-self.network(fake, w)).mean()
         self.network.requires_grad_(True)
         return loss
 
-    def learn(self, real: Tensor, fake: Tensor, z: Tensor, i: int) -> float:
+    def learn(self, real: Tensor, fake: Tensor, w: Tensor, i: int) -> float:
         """One step of the discriminator, with lazy R1 in float32; returns its loss."""
         with bfloat16():
-            fake_score, real_score = self.network(torch.cat([fake, real]), z.repeat(2, 1)).chunk(2)
+            fake_score, real_score = self.network(torch.cat([fake, real]), w.repeat(2, 1)).chunk(2)
             loss = F.softplus(fake_score).mean() + F.softplus(-real_score).mean()
         value = loss.item()
         if i % R1_EVERY == 0:
             few = real[: len(real) // 2].requires_grad_()
-            penalty = r1_penalty(self.network(few, z[: len(few)]), few)
+            penalty = r1_penalty(self.network(few, w[: len(few)]), few)
             loss = loss + R1_EVERY * 0.5 * R1_GAMMA * penalty
         self.optimizer.zero_grad()
         loss.backward()
@@ -145,7 +145,6 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         if before is None:
             taught = mapping.train(generator, folder, resume=resume, scale=scale).module
             generator.style.load_state_dict(taught.state_dict())
-            weights.write(folder, "generator", generator.state_dict())  # the encoder can begin
         else:
             grow(before, generator)
         average = Average(generator, 0.998)

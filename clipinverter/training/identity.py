@@ -17,8 +17,8 @@ from clipinverter.domains import Domain
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.portraits.variables import slots
 from clipinverter.training import data, weights
-from clipinverter.training.edits import w_of
 from clipinverter.training.loop import Stage, bfloat16, cosine, run, set_rate
+from clipinverter.training.mapping import w_of
 
 PERSON = ("gender", "age", "ancestry", "skin", "weight", "shape", "nose", "lips", "eye_colour")
 STEPS, PERSONS, TEMPERATURE = 500, 32, 0.1
@@ -49,7 +49,7 @@ def train(domain: Domain, folder: Path, *, resume: bool, scale: float = 1.0) -> 
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, steps, warmup=30))
-        w = w_of(generator, pairs(PERSONS, rng), rng)
+        w = w_of(pairs(PERSONS, rng), generator.style_dim)
         with torch.no_grad(), bfloat16():
             images = generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")
         with bfloat16():

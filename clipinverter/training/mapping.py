@@ -2,8 +2,8 @@
 
 z mixes the scene's latents beyond recognition, and which hair style wins is a discontinuous function of
 them. Left to the losses on pictures, the mapping network learns this very slowly; asked directly, it
-learns it in minutes. The convolutions then start from a W in which every attribute is a direction, and
-so does everything trained on W later.
+learns most of it in minutes. All other networks learn from the exact w of a scene (`w_of`), in which
+every attribute is a direction.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.special import ndtri
+from torch import Tensor
 
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.portraits.scene import Scene
@@ -44,24 +45,35 @@ def description(scene: Scene) -> np.ndarray:
 
 
 @cache
-def directions(size: int, style_dim: int) -> np.ndarray:
-    """Fixed orthonormal columns [style_dim, size]: where each entry of the description points in W.
-
-    Raises ValueError where W has too few dimensions.
-    """
+def _directions(size: int, style_dim: int) -> np.ndarray:
+    """Fixed orthonormal columns [style_dim, size]: where each entry of the description points in W."""
     if size > style_dim:
         raise ValueError(f"a description of {size} numbers does not fit into w of {style_dim}")
     noise = np.random.default_rng(20232).standard_normal((style_dim, size))
     return SPREAD * np.linalg.qr(noise)[0].astype(np.float32)
 
 
+@cache
+def _average_description() -> np.ndarray:
+    latents = data.random_latents(4096, np.random.default_rng(1))
+    return np.mean([description(Scene.from_latent(g)) for g in latents], axis=0)
+
+
+def w_of(latents: np.ndarray, style_dim: int) -> Tensor:
+    """w [B, style_dim] of scenes with latents [B, N_LATENTS]: exact, where the mapping network is only close.
+
+    Raises ValueError where W has too few dimensions.
+    """
+    described = np.stack([description(Scene.from_latent(g)) for g in latents])
+    described -= _average_description()
+    return torch.from_numpy(described @ _directions(described.shape[1], style_dim).T)
+
+
 def train(generator: Generator, folder: Path, *, resume: bool, scale: float = 1.0) -> Average:
     """Teaches `generator.style`; returns its average."""
     steps = max(1, int(STEPS * scale))
     latents = data.random_latents(max(BATCH, int(SCENES * scale)), np.random.default_rng(1))
-    described = np.stack([description(Scene.from_latent(g)) for g in latents])
-    described -= described.mean(axis=0)
-    targets = torch.from_numpy(described @ directions(described.shape[1], generator.style_dim).T)
+    targets = w_of(latents, generator.style_dim)
     net = generator.style
     optimizer = torch.optim.Adam(net.parameters(), lr=5.0, betas=(0.9, 0.99))  # times lr_mul 0.01
     average = Average(net, 0.99)
