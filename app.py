@@ -20,6 +20,10 @@ def load() -> None:
         editor.set_result(Editor(load_models(domain)))
     except Exception as error:
         editor.set_exception(error)
+        return
+    # The page opens with this edit; making it also warms up the face detector.
+    inversion = editor.result().invert(domain.examples[0])
+    editor.result().edit(inversion, domain.suggestions[0])
 
 
 if __name__ == "__main__":

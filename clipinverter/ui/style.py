@@ -66,8 +66,11 @@ CSS = """
   font-weight: 600; background: var(--button-primary-background-fill); color: white;
 }
 #prompt button:hover { background: var(--button-primary-background-fill-hover); }
-#examples .gallery { gap: 6px; }
-#examples .gallery-item .container { width: 64px; height: 64px; }
+#examples .gallery {
+  display: grid; gap: 6px; grid-template-columns: repeat(auto-fill, minmax(42px, 1fr));
+}
+#examples .gallery-item { min-width: 0; }
+#examples .gallery-item .container { width: 100%; height: auto; aspect-ratio: 1; }
 #chips .gallery { gap: 6px; border: 0; }
 #chips .gallery-item {
   border: 1px solid var(--border-color-primary); border-radius: 999px; min-height: 34px;
@@ -87,8 +90,9 @@ footer .divider { display: none; }
   .gradio-container { padding: 0 !important; }
   .gradio-container main { padding: 8px 12px !important; min-width: 0; width: 100vw !important; }
   #head h1 { font-size: 1.5rem; }
-  #examples .gallery, #chips .gallery { flex-wrap: nowrap; overflow-x: auto; padding-bottom: 6px; }
-  #examples .gallery-item, #chips .gallery-item { flex: none; }
+  #examples .gallery { grid-template-columns: repeat(4, 1fr); }
+  #chips .gallery { flex-wrap: nowrap; overflow-x: auto; padding-bottom: 6px; }
+  #chips .gallery-item { flex: none; }
 }
 """
 
