@@ -22,8 +22,8 @@ def load() -> None:
         editor.set_exception(error)
         return
     # The page opens with this edit; making it also warms up the face detector.
-    inversion = editor.result().invert(domain.examples[0])
-    editor.result().edit(inversion, domain.suggestions[0])
+    for photo in domain.examples[:1]:
+        editor.result().edit(editor.result().invert(photo), domain.suggestions[0])
 
 
 if __name__ == "__main__":

@@ -27,8 +27,9 @@ Baykal et al., *CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editin
 on Graphics, 2023.
 """
 PRIVACY = (
-    "Pictures are processed on the machine that runs this page, are never logged, and are deleted "
-    "within two hours. A downloaded picture carries its prompt and strength as metadata."
+    "Pictures are processed on the machine that runs this page and nowhere else. Their files are "
+    "deleted within two hours; recent results stay in its memory until newer ones replace them. A "
+    "downloaded picture carries its prompt and strength as metadata."
 )
 
 ENDPOINT = (
