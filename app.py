@@ -1,5 +1,6 @@
 """Starts the demo. The page is up at once; the models load behind it."""
 
+import logging
 from concurrent.futures import Future
 from threading import Thread
 
@@ -19,6 +20,7 @@ def load() -> None:
 
         editor.set_result(Editor(load_models(domain)))
     except Exception as error:
+        logging.getLogger(__name__).error("The models could not be loaded: %s", error)
         editor.set_exception(error)
         return
     # The page opens with this edit; making it also warms up the face detector.
