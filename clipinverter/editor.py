@@ -34,7 +34,7 @@ from clipinverter.loading import Models
 from clipinverter.photos import load_photo
 from clipinverter.request import check_prompt, check_strength
 
-RESIDUAL_SCALE = 0.1  # equation 3: the residual counts for a tenth
+RESIDUAL_SCALE = 0.1  # a constant of the authors' code, in training and inference
 
 Photo = str | os.PathLike[str] | bytes | Image.Image
 Align = Literal["auto", "none"]
