@@ -1,12 +1,16 @@
-"""The text-image model of the portraits: CLIP's contrastive training on renders and their captions.
+"""The text-image model of the portraits: a CLIP of renders and their captions.
 
-Which captions are true of which images is known, so every true pair counts as positive, not only the diagonal.
+What every caption says and every render shows is known, attribute by attribute. So both towers learn
+towards common anchors, one an attribute: captions where the anchors of what they say add up to, images
+nearer to the anchors of what they show than to those of what they don't. That is far denser than
+contrasting whole captions in small batches, which a few thousand renders do not carry.
 Word vectors start from a sentence model and stay frozen: words that training never saw keep their meaning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +26,9 @@ from clipinverter.training import data, weights
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import mobilenet_state
 
-STEPS, BATCH = 360, 96
-PAIRS = 0.3  # weight of the contrastive loss on whole captions
+TEXT_STEPS, TEXT_BATCH = 600, 128
+IMAGE_STEPS, IMAGE_BATCH = 200, 64
+SHARPNESS = 50.0  # inverse temperature of the comparison of images and captions
 
 
 def sentence_vectors(words: Sequence[str]) -> Tensor:
@@ -75,21 +80,6 @@ def choose(
     return [data.NAMES[i] for i in picked]
 
 
-def contrastive_loss(image: Tensor, text: Tensor, match: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy in both directions against all true pairs.
-
-    image [N, D], text [M, D], match bool [M, N] (caption m is true of image n), scale: inverse temperature.
-    """
-    logits = scale * F.normalize(text.float(), dim=1) @ F.normalize(image.float(), dim=1).t()
-    wanted = match.float()
-    to_image = wanted / wanted.sum(dim=1, keepdim=True).clamp(min=1)
-    to_text = wanted / wanted.sum(dim=0, keepdim=True).clamp(min=1)
-    return -0.5 * (
-        (to_image * logits.log_softmax(dim=1)).sum(dim=1).mean()
-        + (to_text * logits.log_softmax(dim=0)).sum(dim=0).mean()
-    )
-
-
 def groups() -> list[list[int]]:
     """Attributes (indices into data.NAMES) that exclude each other, by the variable they belong to."""
     members: dict[str, list[int]] = {}
@@ -98,15 +88,15 @@ def groups() -> list[list[int]]:
     return list(members.values())
 
 
-def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy of the right caption among those that exclude each other, the mean over variables.
+def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: float) -> Tensor:
+    """Cross-entropy of the right attribute among those that exclude each other, the mean over variables.
 
     The zero-shot task itself, and far denser than whole captions: every image answers for every variable.
 
     Args:
         image: embeddings [N, D].
-        text: embeddings [A + 1, D] of one short caption an attribute and, last, one that says nothing;
-            an attribute that excludes no other competes with that one.
+        text: embeddings [A + 1, D] of every attribute and, last, of nothing: an attribute that excludes
+            no other competes with that one.
         shown: bool [N, A]; images that show none of a variable's attributes are left out of it.
         scale: inverse temperature.
     """
@@ -124,57 +114,84 @@ def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: Tensor) -> Ten
     return torch.stack(losses).mean()
 
 
+@cache
+def anchors(width: int) -> Tensor:
+    """One fixed unit vector an attribute, orthogonal to all others [A, width]: where both towers meet."""
+    noise = np.random.default_rng(20233).standard_normal((width, len(data.NAMES)))
+    return torch.from_numpy(np.linalg.qr(noise)[0].T.astype(np.float32))
+
+
+def meaning(chosen: Sequence[Sequence[str]], width: int) -> Tensor:
+    """Where captions that say these attributes belong: the unit sums of their anchors [N, width]."""
+    rows = [[data.NAMES.index(name) for name in names] for names in chosen]
+    return F.normalize(torch.stack([anchors(width)[row].sum(dim=0) for row in rows]), dim=1)
+
+
 def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
-    """Trains the model and writes clip.safetensors."""
+    """Trains both towers and writes clip.safetensors."""
     rendered = data.load(images)
     shown = rendered.attributes
     frequency = shown.mean(axis=0) + 1e-3
-    steps = max(1, int(STEPS * scale))
     model = build(folder / "words.pt")
     net: nn.Module = model.model.train().to(memory_format=torch.channels_last)
-    decayed = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
-    rest = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
+    width = towers.PORTRAITS["embed_dim"]
+
+    def text_loss(rng: np.random.Generator) -> Tensor:
+        counts = rng.choice([1, 2, 3, 4, 5], size=TEXT_BATCH, p=[0.45, 0.25, 0.15, 0.1, 0.05])
+        people = rng.integers(len(rendered), size=TEXT_BATCH)
+        chosen = [choose(shown[j], frequency, n, rng) for j, n in zip(people, counts, strict=True)]
+        texts = [(caption if rng.random() < 0.5 else prompt_for)(c, rng) for c in chosen]
+        with bfloat16():
+            text = model.embed_text(texts)
+        return (1 - F.cosine_similarity(text.float(), meaning(chosen, width))).mean()
+
+    def image_loss(rng: np.random.Generator) -> Tensor:
+        people = rng.integers(len(rendered), size=IMAGE_BATCH)
+        pictures = data.augment(rendered.batch(people, model.image_size), rng)
+        with bfloat16():
+            image = net.encode_image(pictures)
+        places = torch.cat([anchors(width), torch.zeros(1, width)])
+        return label_loss(image, places, torch.from_numpy(shown[people]), SHARPNESS)
+
+    tower = [p for p in net.visual.parameters() if p.requires_grad]
+    visual = {id(p) for p in tower}
+    rest = [p for p in net.parameters() if p.requires_grad and id(p) not in visual]
+    for name, steps, parameters, loss_of in (
+        ("clip-text", TEXT_STEPS, rest, text_loss),
+        ("clip-image", IMAGE_STEPS, tower, image_loss),
+    ):
+        stage = _stage(name, max(1, int(steps * scale)), net, parameters, loss_of)
+        run(stage, folder, resume=resume)
+        net.load_state_dict(stage.state["average"].module.state_dict())
+    net.logit_scale.data.fill_(np.log(SHARPNESS))
+    weights.write(folder, "clip", net.state_dict())
+
+
+def _stage(
+    name: str,
+    steps: int,
+    net: nn.Module,
+    parameters: Sequence[nn.Parameter],
+    loss_of: Callable[[np.random.Generator], Tensor],
+) -> Stage:
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ],
         lr=1e-3,
         betas=(0.9, 0.98),
     )
     average = Average(net, 0.98)
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate(optimizer, cosine(i, steps, warmup=30))
-        indices = rng.integers(len(rendered), size=BATCH)
-        pictures = data.augment(rendered.batch(indices, model.image_size), rng)
-        chosen = [
-            choose(
-                shown[j],
-                frequency,
-                int(rng.choice([1, 2, 3, 4, 5], p=[0.4, 0.25, 0.15, 0.1, 0.1])),
-                rng,
-            )
-            for j in indices[: BATCH // 2]
-        ]
-        texts = [(caption if rng.random() < 0.6 else prompt_for)(c, rng) for c in chosen]
-        rows = [[data.NAMES.index(name) for name in c] for c in chosen]
-        match = np.stack([shown[indices][:, row].all(axis=1) for row in rows])
-        short = [
-            (caption if rng.random() < 0.6 else prompt_for)([name], rng) for name in data.NAMES
-        ]
-        with bfloat16():
-            image = net.encode_image(pictures)
-            text = model.embed_text([*texts, *short, "a person"])
-        heat = net.logit_scale.exp()
-        loss_pairs = contrastive_loss(image, text[: len(texts)], torch.from_numpy(match), heat)
-        loss_labels = label_loss(image, text[len(texts) :], torch.from_numpy(shown[indices]), heat)
-        loss = loss_labels + PAIRS * loss_pairs
+        set_rate(optimizer, cosine(i, steps, warmup=50, floor=0.01))
+        loss = loss_of(rng)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        net.logit_scale.data.clamp_(max=np.log(50))
         average.update(net, i)
-        return {"pairs": loss_pairs.item(), "labels": loss_labels.item(), "scale": heat.item()}
+        return {"loss": loss.item()}
 
-    state = {"model": net, "optimizer": optimizer, "average": average}
-    run(Stage("clip", steps, state, step), folder, resume=resume)
-    weights.write(folder, "clip", average.module.state_dict())
+    return Stage(name, steps, {"model": net, "optimizer": optimizer, "average": average}, step)

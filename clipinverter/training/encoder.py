@@ -1,9 +1,9 @@
 """The e4e encoder of the portraits (Tov et al. 2021): pictures to W+.
 
 Every picture's w is known, so it is regressed directly, first on renders alone (which needs no generator
-yet); the generator's own pictures and the losses on pictures (L2,
-perceptual, identity) follow. The trunk starts from ImageNet features and sees heavily augmented
-renders, so that photographs do not surprise it.
+yet) and the base row alone (e4e's progressive training); the generator's own pictures, the losses on
+pictures (L2, perceptual, identity) and the other rows' offsets follow. The trunk starts from ImageNet
+features and sees heavily augmented renders, so that photographs do not surprise it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, se
 from clipinverter.training.losses import Perceptual, identity_loss, mobilenet_state
 from clipinverter.training.mapping import w_of
 
-STEPS, BATCH = 1600, 16
+STEPS, BATCH = 900, 32
 IMAGE_LOSSES_FROM = 1.0  # share of the steps before pictures are compared
 L2, PERCEPTUAL, IDENTITY, DELTA = 1.0, 0.6, 0.1, 2e-3
 
@@ -38,12 +38,20 @@ def build(domain: Domain) -> Encoder:
         given = mobilenet_state()
         own = encoder.mobilenet.features.state_dict()
         encoder.mobilenet.features.load_state_dict({k: given[f"features.{k}"] for k in own})
+    for head in encoder.styles[1:]:
+        head.linear.weight.data.zero_()  # no offsets until they are trained
     return encoder
+
+
+def base_codes(encoder: Encoder, images: Tensor) -> Tensor:
+    """`encoder(images)` while its offsets are zero, without computing them."""
+    base = encoder.styles[0](encoder.trunk_features(images)[2])
+    return base[:, None].expand(-1, encoder.n_latent, -1)
 
 
 def delta_loss(codes: Tensor) -> Tensor:
     """Mean norm of the rows' offsets from row 0 (e4e, section 4.1): keeps W+ close to W."""
-    return (codes[:, 1:] - codes[:, :1]).norm(dim=2).mean()
+    return (codes[:, 1:] - codes[:, :1]).square().sum(dim=2).add(1e-8).sqrt().mean()
 
 
 def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
@@ -96,7 +104,8 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
             pictures = torch.cat([pictures, own.float().clamp(-1, 1)])
         seen = data.fit(data.augment(pictures, rng), encoder.input_size)
         with bfloat16():
-            codes = encoder(seen.to(memory_format=torch.channels_last)).float()
+            seen = seen.to(memory_format=torch.channels_last)
+            codes = (encoder(seen) if late else base_codes(encoder, seen)).float()
         w_plus = codes + latent_avg
         loss_w = (w_plus - w[:, None]).square().mean() / spread
         loss_delta = delta_loss(codes)

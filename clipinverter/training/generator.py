@@ -39,7 +39,7 @@ class Phase:
 
 def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     """Coarse to fine up to `size`; `scale` stretches the number of steps."""
-    plan = (Phase(64, 1100, 24, 4e-3), Phase(128, 2500, 16, 2e-3))
+    plan = (Phase(64, 1100, 24, 3e-3), Phase(128, 3000, 8, 2e-3))
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
 
@@ -52,7 +52,7 @@ def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
             parameter.requires_grad_(False)
         else:
             learning.append(parameter)
-    return torch.optim.Adam(learning, lr=phase.rate, betas=(0.5, 0.99))
+    return torch.optim.Adam(learning, lr=phase.rate, betas=(0.9, 0.99))
 
 
 def draw(generator: Generator, w: Tensor) -> Tensor:

@@ -38,10 +38,8 @@ def _filled(network: nn.Module, weights: dict[str, torch.Tensor]) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def generator(folder: Path, domain: Domain, *, unfinished: bool = False) -> RemapperGenerator:
+def generator(folder: Path, domain: Domain) -> RemapperGenerator:
     """The trained generator with a remapper that has not learnt anything yet, frozen.
-
-    unfinished: take one that has not reached its full size as well; only its mapping network is of use.
 
     Raises:
         CheckpointError: the generator is missing or unfinished.
@@ -49,7 +47,7 @@ def generator(folder: Path, domain: Domain, *, unfinished: bool = False) -> Rema
     network = build_networks(domain)[0]
     missing = network.load_state_dict(read(folder, "generator"), strict=False).missing_keys
     own = [key for key in missing if not key.startswith(("affine_mlps.", "lambdas."))]
-    if own and not unfinished:
+    if own:
         raise checkpoints.CheckpointError(
             f"The generator in {folder} is not finished: "
             "run python -m clipinverter.training generator --resume first."
