@@ -12,7 +12,7 @@ from torch import Tensor
 from clipinverter.portraits.scene import Scene
 from clipinverter.training import clip as clip_stage
 from clipinverter.training import data
-from clipinverter.training.clip import contrastive_loss, label_loss
+from clipinverter.training.clip import label_loss
 from clipinverter.training.encoder import delta_loss
 from clipinverter.training.identity import TEMPERATURE, pair_loss
 from clipinverter.training.losses import (
@@ -155,32 +155,6 @@ def test_r1_penalty_of_a_quadratic_critic():
     assert r1_penalty(scores, images).item() == pytest.approx((12 * 1 + 12 * 4) / 2)
 
 
-def test_contrastive_loss_of_single_pairs():
-    count, scale = 4, torch.tensor(5.0)
-    image, match = torch.eye(count), torch.eye(count, dtype=torch.bool)
-    right = contrastive_loss(image, 3 * torch.eye(count), match, scale)
-    assert right.item() == pytest.approx(math.log(1 + 3 * math.exp(-5)), rel=1e-4)
-    wrong = contrastive_loss(image, torch.eye(count).roll(1, dims=0), match, scale)
-    assert wrong.item() == pytest.approx(5 + math.log(1 + 3 * math.exp(-5)), rel=1e-4)
-
-
-def test_contrastive_loss_of_several_true_pairs():
-    # Caption 0 is true of both images, caption 1 of image 1 alone.
-    match = torch.tensor([[True, True], [False, True]])
-    image, text = torch.eye(2), torch.eye(2)
-    near, far = math.log(1 + math.exp(-1)), math.log(1 + math.e)  # of the pair at cosine 1 and 0
-    by_caption = [(near + far) / 2, near]
-    by_image = [near, (near + far) / 2]
-    expected = 0.5 * (sum(by_caption) / 2 + sum(by_image) / 2)
-    loss = contrastive_loss(image, text, match, torch.tensor(1.0))
-    assert loss.item() == pytest.approx(expected, rel=1e-5)
-    # It is least where both captions' truths are equally near.
-    fair = contrastive_loss(
-        image, F.normalize(rows((1.0, 1.0), (0.0, 1.0))), match, torch.tensor(1.0)
-    )
-    assert fair < loss
-
-
 def test_pair_loss():
     one, other = (1.0, 0.0), (0.0, 1.0)
     peak = 1 / TEMPERATURE
@@ -240,9 +214,9 @@ def test_label_loss(monkeypatch):
     cosine = math.sqrt(0.5)
     hair = math.log(1 + math.exp(-cosine))  # the bald third image is left out
     hat = (2 * math.log(1 + math.exp(-cosine)) + math.log(1 + math.exp(-1))) / 3
-    loss = label_loss(image, text, shown, torch.tensor(1.0))
+    loss = label_loss(image, text, shown, 1.0)
     assert loss.item() == pytest.approx((hair + hat) / 2, rel=1e-5)
-    assert label_loss(image, text, ~shown, torch.tensor(1.0)) > loss
+    assert label_loss(image, text, ~shown, 1.0) > loss
 
 
 def test_groups_of_attributes_exclude_each_other():
@@ -251,3 +225,12 @@ def test_groups_of_attributes_exclude_each_other():
     for seed in range(100):
         shown = Scene.from_seed(seed).attributes
         assert all(sum(data.NAMES[i] in shown for i in group) <= 1 for group in members)
+
+
+def test_captions_belong_where_the_anchors_of_what_they_say_add_up_to():
+    width = 80
+    anchors = clip_stage.anchors(width)
+    np.testing.assert_allclose(anchors @ anchors.t(), np.eye(len(data.NAMES)), atol=1e-5)
+    places = clip_stage.meaning([["smiling"], ["hat", "smiling"]], width)
+    smiling = anchors[data.NAMES.index("smiling")]
+    np.testing.assert_allclose(places @ smiling, [1, math.sqrt(0.5)], atol=1e-5)
