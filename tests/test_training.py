@@ -394,6 +394,14 @@ def test_mapping_and_noise_stand_while_the_rest_learns():
     assert fixed == strengths | {n for n, _ in net.named_parameters() if n.startswith("style.")}
 
 
+def test_the_encoder_starts_without_offsets():
+    net = encoder.build(TINY).eval()
+    images = torch.rand(2, 3, TINY.encoder_size, TINY.encoder_size) * 2 - 1
+    codes = net(images)
+    assert (codes == codes[:, :1]).all()
+    torch.testing.assert_close(encoder.base_codes(net, images), codes)
+
+
 def test_the_adversary_teaches_both_sides():
     """The generator's opinion leaves the critic alone, and the critic learns to tell real from drawn."""
     torch.manual_seed(0)
