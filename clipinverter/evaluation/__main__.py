@@ -42,9 +42,9 @@ def portraits(models, count: int, seed: int) -> dict:
     from clipinverter.evaluation import metrics
     from clipinverter.training.weights import identity as load_identity
 
-    identity = load_identity(models.domain.folder)
+    folder = models.domain.folder
+    identity = load_identity(folder) if (folder / "identity.safetensors").exists() else None
     held = metrics.held_out(count, models.domain.image_size, seed)
-    inversion_psnr, inversion_identity = metrics.inversion(models, identity, held)
     accuracy, by_variable = metrics.clip_accuracy(models, held)
     edits = metrics.edits(models, identity, held)
     mean = {
@@ -53,8 +53,7 @@ def portraits(models, count: int, seed: int) -> dict:
     return {
         "generator_psnr": metrics.generator_psnr(models, held),
         "clip_accuracy": accuracy,
-        "inversion_psnr": inversion_psnr,
-        "inversion_identity": inversion_identity,
+        **metrics.inversion(models, identity, held),
         **{f"edit_{key}": value for key, value in mean.items()},
         "clip_accuracy_by_variable": by_variable,
         "edits": edits,

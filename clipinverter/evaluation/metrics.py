@@ -13,8 +13,9 @@ from torch import Tensor
 from clipinverter.editor import RESIDUAL_SCALE
 from clipinverter.loading import Models
 from clipinverter.models.irse import ArcFace, face_features
-from clipinverter.portraits.scene import ATTRIBUTES, Scene, to_z
+from clipinverter.portraits.scene import ATTRIBUTES, Scene
 from clipinverter.portraits.variables import N_LATENTS
+from clipinverter.training.mapping import w_of
 
 HELD_OUT = 10_000_019  # training sets count their scenes from their own small seeds
 
@@ -76,12 +77,10 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 @torch.no_grad()
 def generator_psnr(models: Models, held: Sequence[Held]) -> float:
-    """How close the generator draws unseen scenes to the renderer, in dB."""
+    """How close the generator draws unseen scenes, from their exact w, to the renderer, in dB."""
     g = models.generator
-    rng = np.random.default_rng(0)
-    nuisance = rng.standard_normal((len(held), g.style_dim - N_LATENTS))
-    z = torch.from_numpy(to_z(np.stack([h.scene.latent for h in held]), nuisance))
-    w_plus = g.mapping(z)[:, None].expand(-1, g.n_latent, -1)
+    w = w_of(np.stack([h.scene.latent for h in held]), g.style_dim)
+    w_plus = w[:, None].expand(-1, g.n_latent, -1)
     drawn = torch.cat([g(part) for part in w_plus.split(16)])
     return psnr(drawn, torch.stack([h.image for h in held]))
 
@@ -94,12 +93,20 @@ def invert(models: Models, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor
 
 
 @torch.no_grad()
-def inversion(models: Models, identity: ArcFace, held: Sequence[Held]) -> tuple[float, float]:
-    """PSNR in dB and mean identity cosine of inverted renders."""
+def inversion(models: Models, identity: ArcFace | None, held: Sequence[Held]) -> dict[str, float]:
+    """PSNR in dB and, where there is an identity network, mean identity cosine of inverted renders."""
     images = torch.stack([h.image for h in held])
     drawn = torch.cat([models.generator(invert(models, part)[0]) for part in images.split(16)])
-    same = (face_features(identity, drawn) * face_features(identity, images)).sum(dim=1)
-    return psnr(drawn, images), float(same.mean())
+    return {"inversion_psnr": psnr(drawn, images)} | _same(
+        "inversion_identity", identity, drawn, images
+    )
+
+
+def _same(key: str, identity: ArcFace | None, a: Tensor, b: Tensor) -> dict[str, float]:
+    """The mean identity cosine of two batches under `key`; nothing without a network."""
+    if identity is None:
+        return {}
+    return {key: float((face_features(identity, a) * face_features(identity, b)).sum(dim=1).mean())}
 
 
 @torch.no_grad()
@@ -148,7 +155,7 @@ def edit(
 
 @torch.no_grad()
 def edits(
-    models: Models, identity: ArcFace, held: Sequence[Held], per_prompt: int = 8
+    models: Models, identity: ArcFace | None, held: Sequence[Held], per_prompt: int = 8
 ) -> dict[str, dict[str, float]]:
     """Each prompt of `EDITS` on scenes that lack the attribute and could have it.
 
@@ -170,10 +177,8 @@ def edits(
         text = F.normalize(models.text_image.embed_text([prompt]), dim=1)
         gain = F.normalize(models.text_image.embed_image(after), dim=1) @ text.t()
         gain = gain - F.normalize(models.text_image.embed_image(before), dim=1) @ text.t()
-        same = (face_features(identity, after) * face_features(identity, before)).sum(dim=1)
         results[name] = {
             "counterfactual_ratio": float(error.mean() / nothing.mean()),
             "clip_gain_share": float((gain > 0).float().mean()),
-            "identity": float(same.mean()),
-        }
+        } | _same("identity", identity, after, before)
     return results

@@ -27,7 +27,7 @@ from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, se
 from clipinverter.training.losses import mobilenet_state
 
 TEXT_STEPS, TEXT_BATCH = 600, 128
-IMAGE_STEPS, IMAGE_BATCH = 200, 64
+IMAGE_STEPS, IMAGE_BATCH = 400, 64
 SHARPNESS = 50.0  # inverse temperature of the comparison of images and captions
 
 

@@ -26,8 +26,8 @@ from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, se
 from clipinverter.training.losses import Perceptual, identity_loss, mobilenet_state
 from clipinverter.training.mapping import w_of
 
-STEPS, BATCH = 900, 32
-IMAGE_LOSSES_FROM = 1.0  # share of the steps before pictures are compared
+STEPS, BATCH = 4000, 32
+IMAGE_LOSSES_FROM = 0.75  # share of the steps before pictures are compared
 L2, PERCEPTUAL, IDENTITY, DELTA = 1.0, 0.6, 0.1, 2e-3
 
 

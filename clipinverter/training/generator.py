@@ -39,7 +39,7 @@ class Phase:
 
 def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     """Coarse to fine up to `size`; `scale` stretches the number of steps."""
-    plan = (Phase(64, 1100, 24, 3e-3), Phase(128, 3000, 8, 2e-3))
+    plan = (Phase(64, 4000, 16, 3e-3), Phase(128, 12000, 8, 2e-3))
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
 

@@ -69,8 +69,9 @@ CSS = """
 #examples .gallery {
   display: grid; gap: 6px; grid-template-columns: repeat(auto-fill, minmax(42px, 1fr));
 }
-#examples .gallery-item { min-width: 0; }
+#examples .gallery-item, #examples .gallery-item span { display: block; min-width: 0; }
 #examples .gallery-item .container { width: 100%; height: auto; aspect-ratio: 1; }
+#examples .gallery-item img { width: 100%; height: 100%; object-fit: cover; }
 #chips .gallery { gap: 6px; border: 0; }
 #chips .gallery-item {
   border: 1px solid var(--border-color-primary); border-radius: 999px; min-height: 34px;
