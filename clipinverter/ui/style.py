@@ -70,7 +70,9 @@ CSS = """
   display: grid; gap: 6px; grid-template-columns: repeat(auto-fill, minmax(42px, 1fr));
 }
 #examples .gallery-item, #examples .gallery-item span { display: block; min-width: 0; }
-#examples .gallery-item .container { width: 100%; height: auto; aspect-ratio: 1; }
+#examples .gallery-item .container {
+  display: block; width: 100%; max-width: none; height: auto; aspect-ratio: 1;
+}
 #examples .gallery-item img { width: 100%; height: 100%; object-fit: cover; }
 #chips .gallery { gap: 6px; border: 0; }
 #chips .gallery-item {
