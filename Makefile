@@ -25,7 +25,7 @@ format: $(VENV)/.dev ## mend style and format
 
 IMAGES := data/portraits-128
 train-portraits: $(VENV)/.train ## render portraits and train the embedded weights (hours; resumes)
-	$(BIN)/python -m clipinverter.portraits dataset $(IMAGES) --count 10240 --size 128 --seed 1
+	$(BIN)/python -m clipinverter.portraits dataset $(IMAGES) --count 8192 --size 128 --seed 1
 	$(BIN)/python -m clipinverter.training all --images $(IMAGES) --resume
 	$(BIN)/python -m clipinverter.training export
 
