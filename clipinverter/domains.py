@@ -25,7 +25,6 @@ class Domain:
         text_dim: width of the text-image model's embeddings.
         text_image: which text-image model: ours, or OpenAI's ViT-B/32.
         encoder_trunk, encoder_size, encoder_widths, head_width: see `models.encoder.Encoder`.
-        identity_layers: depth of the identity network (evaluation only).
         files: sha256 of every weight file by its name in the folder; "" where any content will do.
         licence: of the weights.
         suggestions: prompts that the page offers.
@@ -45,7 +44,6 @@ class Domain:
     encoder_size: int = 256
     encoder_widths: tuple[int, int, int] = (128, 256, 512)
     head_width: int = 512
-    identity_layers: int = 50
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     licence: str = ""
     suggestions: tuple[str, ...] = ()
@@ -94,7 +92,6 @@ PORTRAITS = Domain(
     encoder_size=128,
     encoder_widths=(64, 128, 256),
     head_width=128,
-    identity_layers=18,
     files=_files(
         generator="f8d2d2e8f610c0cc19ed82d5b94a49133375cbe6798c9df6496297af506cd6b2",
         encoder="d65a2b1cf71c030dfc63fb6a6adca882a3197abb9fcd9169683e809faeb8962e",

@@ -23,9 +23,8 @@ from clipinverter.training.paper import (
     STAGE_ONE,
     Batch,
     Teachers,
-    cycle_loss,
+    edit_loss,
     make_batch,
-    objective,
 )
 
 STEPS, BATCH = 2200, 16
@@ -66,21 +65,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         drawn = draw(w_plus)
         with torch.no_grad():
             truth = draw(batch.w_plus + batch.shift[:, None])
-        loss, numbers = objective(
-            teachers,
-            LOSSES,
-            drawn,
-            batch.images,
-            batch.images,
-            w_plus,
-            batch.caption,
-            batch.prompt,
-            batch.asks,
-        )
-        counterfactual = F.l1_loss(drawn, truth) + 0.6 * teachers.perceptual(drawn, truth)
-        cycle = cycle_loss(teachers, LOSSES, drawn, batch, adapter, draw)
-        numbers |= {"counterfactual": counterfactual.item(), "cycle": cycle.item()}
-        return loss + LOSSES.cycle * cycle + LOSSES.counterfactual * counterfactual, numbers
+        return edit_loss(teachers, LOSSES, drawn, truth, w_plus, batch, adapter, draw)
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, steps, floor=0.02))

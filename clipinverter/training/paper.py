@@ -186,3 +186,25 @@ def cycle_loss(
     return objective(teachers, scales, restored, batch.images, edited, w_plus, *texts, batch.asks)[
         0
     ]
+
+
+def edit_loss(
+    teachers: Teachers,
+    scales: Weights,
+    drawn: Tensor,
+    truth: Tensor,
+    w_plus: Tensor,
+    batch: Batch,
+    adapter: Adapter,
+    draw: Callable[[Tensor, Tensor], Tensor],
+) -> tuple[Tensor, dict[str, float]]:
+    """Everything a stage asks of edited pictures `drawn` [B, 3, S, S], drawn from w_plus: the objective, the
+    way back, and the distance to the true edit `truth`; `draw` as for `cycle_loss`."""
+    texts = batch.caption, batch.prompt
+    loss, numbers = objective(
+        teachers, scales, drawn, batch.images, batch.images, w_plus, *texts, batch.asks
+    )
+    counterfactual = F.l1_loss(drawn, truth) + 0.6 * teachers.perceptual(drawn, truth)
+    cycle = cycle_loss(teachers, scales, drawn, batch, adapter, draw)
+    numbers |= {"counterfactual": counterfactual.item(), "cycle": cycle.item()}
+    return loss + scales.cycle * cycle + scales.counterfactual * counterfactual, numbers

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from clipinverter.domains import Domain
 from clipinverter.editor import RESIDUAL_SCALE
 from clipinverter.training import data, weights
 from clipinverter.training.loop import Stage, bfloat16, cosine, run, set_rate
-from clipinverter.training.paper import STAGE_TWO, Teachers, cycle_loss, make_batch, objective
+from clipinverter.training.paper import STAGE_TWO, Teachers, edit_loss, make_batch
 
 STEPS, BATCH = 300, 8
 LOSSES = replace(STAGE_TWO, counterfactual=4.0)
@@ -52,25 +51,11 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
                 w_plus = batch.w_plus + RESIDUAL_SCALE * residual
                 truth = generator(batch.w_plus + batch.shift[:, None], noise="none").float()
             drawn = draw(w_plus, batch.prompt)
-            loss, numbers = objective(
-                teachers,
-                LOSSES,
-                drawn,
-                batch.images,
-                batch.images,
-                w_plus,
-                batch.caption,
-                batch.prompt,
-                batch.asks,
-            )
-            counterfactual = F.l1_loss(drawn, truth) + 0.6 * teachers.perceptual(drawn, truth)
-            cycle = cycle_loss(teachers, LOSSES, drawn, batch, adapter, draw)
-        loss = loss + LOSSES.cycle * cycle + LOSSES.counterfactual * counterfactual
+            loss, numbers = edit_loss(teachers, LOSSES, drawn, truth, w_plus, batch, adapter, draw)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         lambdas = torch.stack(list(generator.lambdas)).mean().item()
-        numbers |= {"counterfactual": counterfactual.item(), "cycle": cycle.item()}
         return numbers | {"lambda": lambdas}
 
     state = {"generator": generator, "optimizer": optimizer}
