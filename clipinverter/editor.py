@@ -17,15 +17,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from clipinverter import align
 from clipinverter.cache import Cache
@@ -33,6 +32,16 @@ from clipinverter.images import to_pil, to_tensor
 from clipinverter.loading import Models
 from clipinverter.photos import load_photo
 from clipinverter.request import check_prompt, check_strength
+from clipinverter.results import (
+    Direction,
+    Edit,
+    Inversion,
+    Rendering,
+    Stage,
+    size_of_direction,
+    size_of_inversion,
+    size_of_rendering,
+)
 
 RESIDUAL_SCALE = 0.1  # a constant of the authors' code, in training and inference
 
@@ -42,80 +51,6 @@ OnStep = Callable[[str], None]
 
 INVERSION_STAGES = ("align", "trunk", "heads", "reconstruction")
 DIRECTION_STAGES = ("text", "adapter", "residual", "remapper")
-
-
-class Stage(NamedTuple):
-    """A stage that ran and the time that it took."""
-
-    name: str
-    ms: float
-
-
-@dataclass(frozen=True, eq=False)
-class Inversion:
-    """A photo in the generator's terms. Tensors are on the CPU and shared: don't write to them.
-
-    Attributes:
-        key: digest of the photo's pixels and of how it was aligned.
-        crop: the aligned photo, RGB.
-        image: the generator's rendering of w_plus, RGB, without any text.
-        w_plus: [1, n_latent, style_dim], with the average latent.
-        features: the encoder's c1, c2, c3 (strides 4, 8, 16), [1, C, H, W] each.
-        quad: [4, 2] corners of the crop in the photo (pixels; top left, bottom left, bottom right,
-            top right), or None for a photo that was aligned already.
-        faces: how many faces were found; the largest was taken. None when none were looked for.
-        stages: what ran for this call; empty when the whole Inversion was cached.
-        cached: what did not need to run.
-    """
-
-    key: str
-    crop: Image.Image
-    image: Image.Image
-    w_plus: Tensor
-    features: tuple[Tensor, Tensor, Tensor]
-    quad: np.ndarray | None
-    faces: int | None
-    stages: tuple[Stage, ...]
-    cached: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Edit:
-    """An edited image and how it came about.
-
-    Attributes:
-        image: RGB, of the inversion's size.
-        residual: [1, n_latent, style_dim] on the CPU; strength s moves the latent by 0.1 s of it.
-        strength: 0 is the inversion itself, 1 the paper's edit.
-        prompt: as it was used: white space normalised.
-        truncated: the prompt had more tokens than the text model reads; its end was ignored.
-        stages: what ran for this call, in order.
-        cached: what did not need to run.
-        inversion: what was edited.
-    """
-
-    image: Image.Image
-    residual: Tensor
-    strength: float
-    prompt: str
-    truncated: bool
-    stages: tuple[Stage, ...]
-    cached: tuple[str, ...]
-    inversion: Inversion
-
-
-class Direction(NamedTuple):
-    """What a prompt means for a photo: everything of an edit that does not depend on strength."""
-
-    residual: Tensor  # [1, n_latent, style_dim]
-    remap_vectors: Tensor  # [1, n_latent - 2, style_dim]
-    truncated: bool
-    stages: tuple[Stage, ...]
-
-
-class Rendering(NamedTuple):
-    image: Image.Image
-    stages: tuple[Stage, ...]
 
 
 class Editor:
@@ -133,9 +68,9 @@ class Editor:
         self._computing = threading.Lock()
         # Of files, so that a slider move does not decode the photo again: file -> pixels' key.
         self._keys: Cache[str] = Cache(2**20, sys.getsizeof)
-        self._inversions: Cache[Inversion] = Cache(cache_bytes // 2, _size_of_inversion)
-        self._directions: Cache[Direction] = Cache(cache_bytes // 4, _size_of_direction)
-        self._renderings: Cache[Rendering] = Cache(cache_bytes // 4, _size_of_rendering)
+        self._inversions: Cache[Inversion] = Cache(cache_bytes // 2, size_of_inversion)
+        self._directions: Cache[Direction] = Cache(cache_bytes // 4, size_of_direction)
+        self._renderings: Cache[Rendering] = Cache(cache_bytes // 4, size_of_rendering)
 
     def invert(
         self, photo: Photo, align: Align = "auto", on_step: OnStep | None = None
@@ -309,24 +244,3 @@ def file_key(file: str | os.PathLike[str] | bytes) -> str:
         path = Path(file)
         file = path.read_bytes() if path.is_file() else b""
     return blake2b(file, digest_size=16).hexdigest()
-
-
-def _size_of_inversion(inversion: Inversion) -> int:
-    tensors = (inversion.w_plus, *inversion.features)
-    return _size_of_image(inversion.crop) + _size_of_image(inversion.image) + _size_of(*tensors)
-
-
-def _size_of_direction(direction: Direction) -> int:
-    return _size_of(direction.residual, direction.remap_vectors)
-
-
-def _size_of_rendering(rendering: Rendering) -> int:
-    return _size_of_image(rendering.image)
-
-
-def _size_of(*tensors: Tensor) -> int:
-    return sum(tensor.nbytes for tensor in tensors)
-
-
-def _size_of_image(image: Image.Image) -> int:
-    return image.width * image.height * 4  # Pillow keeps RGB as four bytes a pixel
