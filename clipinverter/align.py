@@ -7,6 +7,7 @@ photo is shrunk, cut and, where the quad leaves it, continued by reflection and 
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from clipinverter.photos import PhotoError, as_crop, load_photo
 
 __all__ = [
     "Aligned", "Face", "NoFaceError", "PhotoError",
-    "align", "align_face", "as_crop", "detect_faces", "ffhq_quad", "load_photo",
+    "align", "align_face", "as_crop", "choose", "detect_faces", "ffhq_quad", "load_photo",
 ]  # fmt: skip
 
 CropBox = tuple[int, int, int, int]  # left, top, right, bottom
@@ -41,15 +42,23 @@ def align(photo: Image.Image, size: int = 256, face: int = 0) -> Aligned:
     Raises NoFaceError.
     """
     faces = detect_faces(photo)
+    crop, quad = align_face(photo, choose(faces, face).landmarks, size)
+    return Aligned(crop, quad, len(faces))
+
+
+def choose(faces: Sequence[Face], face: int) -> Face:
+    """The face of that index, or a NoFaceError that says why there is none."""
     if not faces:
         raise NoFaceError(
             "No face was found in this picture. Use one where a face looks towards the camera, "
             "well lit and not too small, or say that the face is cut out already."
         )
-    if not 0 <= face < len(faces):
-        raise NoFaceError(f"Only {len(faces)} faces were found; there is no number {face + 1}.")
-    crop, quad = align_face(photo, faces[face].landmarks, size)
-    return Aligned(crop, quad, len(faces))
+    if not isinstance(face, int) or isinstance(face, bool) or face < 0:
+        raise NoFaceError("The faces are numbered from 0, the largest first.")
+    if face >= len(faces):
+        found = "1 face was" if len(faces) == 1 else f"{len(faces)} faces were"
+        raise NoFaceError(f"Only {found} found; there is no number {face + 1}.")
+    return faces[face]
 
 
 def align_face(

@@ -28,6 +28,7 @@ from PIL import Image
 
 from clipinverter import align
 from clipinverter.cache import Cache
+from clipinverter.faces import Face, Point, face_of_eyes
 from clipinverter.images import to_pil, to_tensor
 from clipinverter.loading import Models
 from clipinverter.photos import load_photo
@@ -39,6 +40,7 @@ from clipinverter.results import (
     Rendering,
     Stage,
     size_of_direction,
+    size_of_faces,
     size_of_inversion,
     size_of_rendering,
 )
@@ -46,7 +48,7 @@ from clipinverter.results import (
 RESIDUAL_SCALE = 0.1  # a constant of the authors' code, in training and inference
 
 Photo = str | os.PathLike[str] | bytes | Image.Image
-Align = Literal["auto", "none"]
+Align = Literal["auto", "none"] | tuple[Point, Point]
 OnStep = Callable[[str], None]
 
 INVERSION_STAGES = ("align", "trunk", "heads", "reconstruction")
@@ -66,38 +68,46 @@ class Editor:
     def __init__(self, models: Models, cache_bytes: int = 512 * 2**20) -> None:
         self.models = models
         self._computing = threading.Lock()
-        # Of files, so that a slider move does not decode the photo again: file -> pixels' key.
+        # Of files, so that a slider move does not decode the photo again: file -> pixels' digest.
         self._keys: Cache[str] = Cache(2**20, sys.getsizeof)
+        self._faces: Cache[tuple[Face, ...]] = Cache(2**20, size_of_faces)
         self._inversions: Cache[Inversion] = Cache(cache_bytes // 2, size_of_inversion)
         self._directions: Cache[Direction] = Cache(cache_bytes // 4, size_of_direction)
         self._renderings: Cache[Rendering] = Cache(cache_bytes // 4, size_of_rendering)
 
     def invert(
-        self, photo: Photo, align: Align = "auto", on_step: OnStep | None = None
+        self,
+        photo: Photo,
+        align: Align = "auto",
+        on_step: OnStep | None = None,
+        face: int = 0,
     ) -> Inversion:
         """Finds the latent of a photo.
 
         Args:
             photo: what `photos.load_photo` takes: a path, the bytes of a file, a Pillow image.
-            align: "auto" finds the face and crops as FFHQ does; "none" takes the whole picture as
-                an aligned crop.
+            align: "auto" finds the faces and crops one as FFHQ does; "none" takes the whole
+                picture as an aligned crop; two points (x, y) are the eyes of a face that is not
+                found, the left one as seen first, in pixels of the photo as `load_photo` gives it.
             on_step: called with the name of each stage before it runs.
+            face: which of the faces that "auto" finds; 0 is the largest, 1 the next.
 
         Raises:
-            NoFaceError: align is "auto" and no face was found.
+            NoFaceError: align is "auto", and no face was found or none of that number.
             PhotoError: the picture can't be used.
             ValueError: align is something else.
         """
-        if align not in ("auto", "none"):
-            raise ValueError(f'Align must be "auto" or "none", not {align!r}.')
+        if align not in ("auto", "none") and not _are_points(align):
+            raise ValueError(f'Align must be "auto", "none" or two points, not {align!r}.')
         load = functools.cache(lambda: load_photo(photo))
         if isinstance(photo, Image.Image):
-            key = photo_key(load(), align)
+            digest = photo_digest(load())
         else:
-            file = file_key(photo)
-            key, _ = self._keys.get((file, align), lambda: photo_key(load(), align))
+            file = file_digest(photo)
+            digest, _ = self._keys.get(file, lambda: photo_digest(load()))
+        key = f"{digest} {align} {face if align == 'auto' else 0}"
         inversion, hit = self._inversions.get(
-            key, lambda: self._invert(load(), align, key, on_step)
+            key, lambda: self._invert(load(), digest, align, face, key, on_step)
         )
         if hit:
             inversion = replace(inversion, stages=(), cached=INVERSION_STAGES)
@@ -157,16 +167,26 @@ class Editor:
         )
 
     def _invert(
-        self, photo: Image.Image, align_mode: Align, key: str, on_step: OnStep | None
+        self,
+        photo: Image.Image,
+        digest: str,
+        align_mode: Align,
+        face: int,
+        key: str,
+        on_step: OnStep | None,
     ) -> Inversion:
         m = self.models
         with self._compute(on_step) as run:
             with run("align"):
-                if align_mode == "auto":
-                    aligned = align.align(photo)
-                    crop, quad, faces = aligned.crop, aligned.quad, aligned.faces
+                if align_mode == "none":
+                    faces, face, quad = (), 0, None
+                    crop = align.as_crop(photo)
                 else:
-                    crop, quad, faces = align.as_crop(photo), None, None
+                    if align_mode == "auto":
+                        faces, _ = self._faces.get(digest, lambda: tuple(align.detect_faces(photo)))
+                    else:
+                        faces, face = (face_of_eyes(*align_mode),), 0
+                    crop, quad = align.align_face(photo, align.choose(faces, face).landmarks)
                 images = to_tensor(crop, m.domain.encoder_size).to(m.device)
             with run("trunk"):
                 features = m.encoder.trunk_features(images)
@@ -175,7 +195,9 @@ class Editor:
             with run("reconstruction"):
                 image = to_pil(m.generator(w_plus))
             c1, c2, c3 = (feature.cpu() for feature in features)
-            return Inversion(key, crop, image, w_plus.cpu(), (c1, c2, c3), quad, faces, run.stages)
+            return Inversion(
+                key, crop, image, w_plus.cpu(), (c1, c2, c3), quad, faces, face, run.stages
+            )
 
     def _direct(self, inversion: Inversion, prompt: str, on_step: OnStep | None) -> Direction:
         m = self.models
@@ -231,16 +253,24 @@ class _Stages:
         self.stages += (Stage(name, (time.perf_counter() - start) * 1000),)
 
 
-def photo_key(photo: Image.Image, align: Align) -> str:
-    """Digest of an RGB picture's pixels and of how it is to be aligned."""
-    digest = blake2b(f"{align} {photo.width}x{photo.height} ".encode(), digest_size=16)
+def photo_digest(photo: Image.Image) -> str:
+    """Digest of an RGB picture's pixels."""
+    digest = blake2b(f"{photo.width}x{photo.height} ".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(photo))
     return digest.hexdigest()
 
 
-def file_key(file: str | os.PathLike[str] | bytes) -> str:
+def file_digest(file: str | os.PathLike[str] | bytes) -> str:
     """Digest of a file. One that can't be read has the digest of nothing; loading it says why."""
     if not isinstance(file, bytes):
         path = Path(file)
         file = path.read_bytes() if path.is_file() else b""
     return blake2b(file, digest_size=16).hexdigest()
+
+
+def _are_points(align: object) -> bool:
+    try:
+        points = np.array(align, dtype=float)
+    except (TypeError, ValueError):
+        return False
+    return points.shape == (2, 2) and bool(np.isfinite(points).all())

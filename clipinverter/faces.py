@@ -9,6 +9,7 @@ is ever downloaded from here.
 
 import importlib.util
 import logging
+import math
 import threading
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from PIL import Image
 log = logging.getLogger(__name__)
 
 Box = tuple[float, float, float, float]
+Point = tuple[float, float]
 
 # dlib is not documented to be thread-safe, and a detection uses a whole core anyway.
 _lock = threading.Lock()
@@ -45,6 +47,38 @@ def detect_faces(image: Image.Image) -> list[Face]:
         pixels = np.asarray(work)
         faces = [Face(box, _landmarks(pixels, box, scale), score) for box, score in found]
     return sorted(faces, key=lambda face: _area(face.box), reverse=True)
+
+
+def face_of_eyes(left: Point, right: Point) -> Face:
+    """A face of usual proportions whose eyes' centres are there, for one that no detector finds.
+
+    left and right are as seen in the picture. Raises ValueError when they are the same point.
+    """
+    (x, y), (dx, dy) = left, (right[0] - left[0], right[1] - left[1])
+    if not math.hypot(dx, dy) > 0:
+        raise ValueError("the eyes are in one place")
+    # Turned, scaled and moved, so that the template's eyes at (±0.5, 0) come to lie there.
+    turn = np.array([[dx, dy], [-dy, dx]])
+    landmarks = _template() @ turn + (x + dx / 2, y + dy / 2)
+    (x0, y0), (x1, y1) = landmarks.min(axis=0), landmarks.max(axis=0)
+    return Face((float(x0), float(y0), float(x1), float(y1)), landmarks, 1.0)
+
+
+def _template() -> np.ndarray:
+    """A frontal face's 68 landmarks in distances of the eyes, from the point between them."""
+
+    def arc(count: int, x: float, y: float, start: float, end: float, *at: float) -> np.ndarray:
+        angles = np.radians(np.linspace(start, end, count))
+        return np.stack([x * np.cos(angles), -y * np.sin(angles)], axis=1) + at
+
+    return np.concatenate([
+        arc(17, 1.15, 1.6, 180, 360, 0, 0.15),  # jaw
+        arc(5, 0.45, 0.2, 180, 0, -0.62, -0.3), arc(5, 0.45, 0.2, 180, 0, 0.62, -0.3),  # brows
+        np.stack([np.zeros(4), np.linspace(0, 0.5, 4)], axis=1),  # bridge of the nose
+        arc(5, 0.25, 0.1, 180, 360, 0, 0.6),  # its tip
+        arc(6, 0.2, 0.08, 180, -120, -0.5, 0), arc(6, 0.2, 0.08, 180, -120, 0.5, 0),  # eyes
+        arc(12, 0.42, 0.17, 180, -150, 0, 1.05), arc(8, 0.3, 0.08, 180, -135, 0, 1.05),  # mouth
+    ])  # fmt: skip
 
 
 def _area(box: Box) -> float:

@@ -1,11 +1,14 @@
 """What the Editor hands out and keeps, and how much memory that takes."""
 
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
+
+from clipinverter.faces import Face
 
 
 class Stage(NamedTuple):
@@ -20,14 +23,15 @@ class Inversion:
     """A photo in the generator's terms. Tensors are on the CPU and shared: don't write to them.
 
     Attributes:
-        key: digest of the photo's pixels and of how it was aligned.
+        key: digest of the photo's pixels, and how it was aligned.
         crop: the aligned photo, RGB.
         image: the generator's rendering of w_plus, RGB, without any text.
         w_plus: [1, n_latent, style_dim], with the average latent.
         features: the encoder's c1, c2, c3 (strides 4, 8, 16), [1, C, H, W] each.
         quad: [4, 2] corners of the crop in the photo (pixels; top left, bottom left, bottom right,
             top right), or None for a photo that was aligned already.
-        faces: how many faces were found; the largest was taken. None when none were looked for.
+        faces: all faces of the photo, the largest first; empty when none were looked for.
+        face: index of the one that was cut out.
         stages: what ran for this call; empty when the whole Inversion was cached.
         cached: what did not need to run.
     """
@@ -38,7 +42,8 @@ class Inversion:
     w_plus: Tensor
     features: tuple[Tensor, Tensor, Tensor]
     quad: np.ndarray | None
-    faces: int | None
+    faces: tuple[Face, ...]
+    face: int
     stages: tuple[Stage, ...]
     cached: tuple[str, ...] = ()
 
@@ -85,6 +90,10 @@ class Rendering(NamedTuple):
 def size_of_inversion(inversion: Inversion) -> int:
     tensors = (inversion.w_plus, *inversion.features)
     return _size_of_image(inversion.crop) + _size_of_image(inversion.image) + _size_of(*tensors)
+
+
+def size_of_faces(faces: tuple[Face, ...]) -> int:
+    return sum(face.landmarks.nbytes for face in faces) + sys.getsizeof(faces)
 
 
 def size_of_direction(direction: Direction) -> int:

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from clipinverter import align
+from clipinverter.align import NoFaceError
 from clipinverter.editor import Editor
+from clipinverter.faces import face_of_eyes
 from clipinverter.images import to_pil, to_tensor
 from clipinverter.request import PromptError, StrengthError
 from tests.tiny import DOMAIN, count_calls, picture, tiny_models
@@ -234,6 +237,57 @@ def test_steps_are_announced_before_they_run(counted):
     assert seen == ["text", "adapter", "residual", "remapper", "generator"]
 
 
+# Faces
+
+
+@pytest.fixture
+def group(monkeypatch):
+    """A picture with two "faces", and how often somebody looked for them."""
+    found = [face_of_eyes((120, 60), (180, 60)), face_of_eyes((30, 50), (60, 55))]
+    looked = []
+    monkeypatch.setattr(align, "detect_faces", lambda photo: looked.append(1) or found)
+    return picture(3, (300, 200)), found, looked
+
+
+def test_a_face_is_chosen_by_its_number(counted, group):
+    editor, calls = counted
+    photo, found, looked = group
+    inversions = [editor.invert(photo, face=number) for number in (0, 1)]
+    for number, inversion in enumerate(inversions):
+        crop, quad = align.align_face(photo, found[number].landmarks)
+        assert same(inversion.crop, crop)
+        assert np.array_equal(inversion.quad, quad)
+        assert (inversion.face, len(inversion.faces)) == (number, 2)
+    assert inversions[0].key != inversions[1].key
+    assert calls["trunk"] == 2
+    assert len(looked) == 1, "faces are looked for once a photo"
+    assert editor.invert(photo, face=1).cached
+    assert editor.invert(photo).cached
+    editor.edit(inversions[1], "a bald man")
+    assert "adapter" not in editor.edit(inversions[0], "a bald man").cached
+
+
+@pytest.mark.parametrize("number", [2, -1, 0.5, None])
+def test_a_face_that_is_not_there_is_refused(editor, group, number):
+    with pytest.raises(NoFaceError):
+        editor.invert(group[0], face=number)
+    assert editor.invert(group[0], face=1).face == 1
+
+
+def test_a_photo_that_is_cut_out_has_one_face_whatever_its_number(editor):
+    first, second = (editor.invert(picture(), "none", face=number) for number in (0, 1))
+    assert first.key == second.key
+    assert first.faces == ()
+
+
+def test_the_eyes_say_where_a_face_is(editor, group):
+    photo, (face, _), looked = group
+    inversion = editor.invert(photo, ((120, 60), (180, 60)))
+    assert same(inversion.crop, align.align_face(photo, face.landmarks)[0])
+    assert not looked
+    assert inversion.key != editor.invert(photo, ((120, 60), (180, 61))).key
+
+
 # What is refused
 
 
@@ -257,9 +311,10 @@ def test_a_strength_out_of_range_is_refused(editor, strength):
         editor.edit(editor.invert(picture(), align="none"), "a bald man", strength)
 
 
-def test_an_unknown_alignment_is_refused(editor):
+@pytest.mark.parametrize("unknown", ["yes", None, 1, ((1, 2),), ((1, 2), (3, math.nan))])
+def test_an_unknown_alignment_is_refused(editor, unknown):
     with pytest.raises(ValueError, match="auto"):
-        editor.invert(picture(), align="yes")
+        editor.invert(picture(), align=unknown)
 
 
 def test_a_refused_prompt_leaves_the_editor_working(editor):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from clipinverter import faces
-from clipinverter.align import NoFaceError, PhotoError, align, align_face, load_photo
+from clipinverter.align import NoFaceError, PhotoError, align, align_face, ffhq_quad, load_photo
 from clipinverter.faces import detect_faces
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "portraits").glob("*.png"))
@@ -114,6 +114,24 @@ def test_a_face_at_the_edge_is_completed(photo, quad):
     assert aligned.crop.size == (256, 256)
     assert corner_distance(aligned.quad + np.array([140, 90]), quad) < CLOSE
     assert (np.asarray(aligned.crop).max(axis=2) == 0).mean() < 0.001
+
+
+def test_two_points_place_a_face(photo, quad):
+    """A visitor points at the eyes: the crop is nearly the one that the landmarks give."""
+    face = faces.face_of_eyes((223, 192), (305, 189))
+    assert corner_distance(ffhq_quad(face.landmarks), quad) < 0.15
+    points = face.landmarks
+    assert points.shape == (68, 2)
+    assert points[36:42].mean(axis=0) == pytest.approx((223, 192), abs=1)
+    assert points[42:48].mean(axis=0) == pytest.approx((305, 189), abs=1)
+    assert np.linalg.norm(points[[48, 54]].mean(axis=0) - MOUTH) < 12
+    assert points[8, 1] == points[:, 1].max(), "the chin is the lowest point"
+    left, top, right, bottom = face.box
+    assert all(left < x < right and top < y < bottom for x, y in POINTS)
+    upside_down = faces.face_of_eyes((305, 189), (223, 192)).landmarks
+    assert upside_down[8, 1] == upside_down[:, 1].min()
+    with pytest.raises(ValueError, match="one place"):
+        faces.face_of_eyes((5, 5), (5, 5))
 
 
 def test_no_face():

@@ -96,7 +96,7 @@ def describe(
         "method": METHOD,
         "model": domain.name,
         "image_size": domain.image_size,
-        "faces": inversion.faces,
+        "faces": len(inversion.faces) or None,
         "quad": None if inversion.quad is None else inversion.quad.round(1).tolist(),
     }
     if edit is not None:
