@@ -176,7 +176,7 @@ class Editor:
         on_step: OnStep | None,
     ) -> Inversion:
         m = self.models
-        with self._compute(on_step) as run:
+        with self.compute(on_step) as run:
             with run("align"):
                 if align_mode == "none":
                     faces, face, quad = (), 0, None
@@ -202,7 +202,7 @@ class Editor:
     def _direct(self, inversion: Inversion, prompt: str, on_step: OnStep | None) -> Direction:
         m = self.models
         c1, c2, c3 = inversion.features
-        with self._compute(on_step) as run:
+        with self.compute(on_step) as run:
             with run("text"):
                 truncated = not m.text_image.fits(prompt)
                 text = m.text_image.embed_text([prompt])
@@ -219,7 +219,7 @@ class Editor:
         self, inversion: Inversion, direction: Direction, strength: float, on_step: OnStep | None
     ) -> Rendering:
         m = self.models
-        with self._compute(on_step) as run:
+        with self.compute(on_step) as run:
             with run("generator"):
                 w_plus = inversion.w_plus + strength * RESIDUAL_SCALE * direction.residual
                 image = to_pil(
@@ -228,13 +228,14 @@ class Editor:
             return Rendering(image, run.stages)
 
     @contextmanager
-    def _compute(self, on_step: OnStep | None) -> Iterator["_Stages"]:
+    def compute(self, on_step: OnStep | None = None) -> Iterator["Stages"]:
+        """The right to compute, and what announces and times the stages: `with run("text"): …`."""
         # Not inference_mode: methods that optimise a latent need gradients through the results.
         with self._computing, torch.no_grad():
-            yield _Stages(self.models.device, on_step)
+            yield Stages(self.models.device, on_step)
 
 
-class _Stages:
+class Stages:
     """Announces and times stages."""
 
     def __init__(self, device: torch.device, on_step: OnStep | None) -> None:

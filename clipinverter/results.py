@@ -55,6 +55,7 @@ class Edit:
     Attributes:
         image: RGB, of the inversion's size.
         residual: [1, n_latent, style_dim] on the CPU; strength s moves the latent by 0.1 s of it.
+            None where a method moves the generator's style vectors instead.
         strength: 0 is the inversion itself, 1 the paper's edit.
         prompt: as it was used: white space normalised.
         truncated: the prompt had more tokens than the text model reads; its end was ignored.
@@ -64,7 +65,7 @@ class Edit:
     """
 
     image: Image.Image
-    residual: Tensor
+    residual: Tensor | None
     strength: float
     prompt: str
     truncated: bool
