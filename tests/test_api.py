@@ -11,8 +11,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from clipinverter import align
 from clipinverter.checkpoints import CheckpointError
 from clipinverter.editor import Editor
+from clipinverter.faces import face_of_eyes
+from clipinverter.paste import paste
 from tests.serving import serve
 from tests.tiny import count_calls, picture, tiny_models
 
@@ -46,9 +49,9 @@ def photo(tmp_path) -> Path:
     return path
 
 
-def edit(client, photo, prompt="a bald man", strength=1.0, align="none"):
+def edit(client, photo, prompt="a bald man", strength=1.0, align="none", **options):
     return client.predict(
-        handle_file(photo) if photo else None, prompt, strength, align, api_name="/edit"
+        handle_file(photo) if photo else None, prompt, strength, align, api_name="/edit", **options
     )
 
 
@@ -93,6 +96,49 @@ def test_the_result_says_where_it_comes_from(client, photo):
     assert "prompt" not in Image.open(before).text
 
 
+def test_the_edit_goes_back_into_the_whole_picture(client, tmp_path):
+    photo = picture(9, (500, 300))
+    path = tmp_path / "holiday at 52.5 north.png"
+    exif = Image.Exif()
+    exif[0x010E] = "a secret place"
+    photo.save(path, exif=exif)
+    before, after, info = client.predict(
+        handle_file(path), "a bald man", 1.0, "none", True, api_name="/edit"
+    )
+    assert np.array_equal(pixels(before), np.asarray(photo))
+    editor = Editor(tiny_models())
+    inversion = editor.invert(photo, "none")
+    expected = paste(photo, inversion, editor.edit(inversion, "a bald man").image)
+    assert np.array_equal(pixels(after), np.asarray(expected))
+    assert info["stages"][-1] == "paste"
+    assert info["timings_ms"]["paste"] > 0
+    with Image.open(after) as image:
+        assert set(image.text) == {"Software", "method", "model", "prompt", "strength"}
+        assert not image.getexif()
+    assert b"secret" not in Path(after).read_bytes()
+    assert b"holiday" not in Path(after).read_bytes()
+
+
+def test_a_face_is_chosen_by_its_number(client, tmp_path, monkeypatch):
+    found = [face_of_eyes((120, 60), (180, 60)), face_of_eyes((30, 50), (60, 55))]
+    monkeypatch.setattr(align, "detect_faces", lambda photo: found)
+    path = tmp_path / "group.png"
+    picture(3, (300, 200)).save(path)
+
+    def ask(**options):
+        return client.predict(handle_file(path), "a man", api_name="/edit", **options)[2]
+
+    first, second = ask(), ask(face=1)
+    assert (first["faces"], first["face"], second["face"]) == (2, 0, 1)
+    assert first["boxes"] == second["boxes"]
+    assert first["boxes"][1] == pytest.approx(found[1].box, abs=0.1)
+    assert first["quad"] != second["quad"]
+    assert {"text", "adapter"} <= set(second["stages"])
+    for face, sentence in [(2, "Only 2 faces were found"), (-1, "from 0"), (0.5, "from 0")]:
+        with pytest.raises(AppError, match=sentence):
+            ask(face=face)
+
+
 def test_strength_and_alignment_have_defaults(client, photo):
     with pytest.raises(AppError, match="No face"):
         client.predict(handle_file(photo), "a man", api_name="/edit")
@@ -101,7 +147,7 @@ def test_strength_and_alignment_have_defaults(client, photo):
 def test_the_endpoint_is_documented(client):
     endpoint = client.view_api(return_format="dict")["named_endpoints"]["/edit"]
     assert [p["parameter_name"] for p in endpoint["parameters"]] == [
-        "image", "prompt", "strength", "align"
+        "image", "prompt", "strength", "align", "paste", "face"
     ]  # fmt: skip
     assert len(endpoint["returns"]) == 3
     assert "aligned face" in endpoint["description"]
@@ -138,6 +184,8 @@ def noise(folder: Path) -> Path:
         (noise, {"strength": 2.5}, "from 0 to 2"),
         (noise, {"strength": "strong"}, "from 0 to 2"),
         (noise, {"align": "yes"}, "Align must be"),
+        (noise, {"align": "eyes"}, "Align must be"),
+        (noise, {"paste": "yes"}, "Paste must be"),
         (lambda folder: None, {}, "add a picture"),
     ],
 )

@@ -5,32 +5,39 @@ instead of the framework's, and the same on the page and over the network.
 """
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from clipinverter import __version__
-from clipinverter.photos import PhotoError
+from clipinverter.align import NoFaceError
+from clipinverter.origin import METHOD, sign
+from clipinverter.photos import PhotoError, load_photo
 from clipinverter.request import PromptError, StrengthError, check_prompt, check_strength
 from clipinverter.ui import text
 
 if TYPE_CHECKING:
     from clipinverter.editor import Edit, Editor, Inversion, OnStep
+    from clipinverter.faces import Point
 
 log = logging.getLogger(__name__)
-
-METHOD = "CLIPInverter"
-SIGNATURE = ("method", "model", "prompt", "strength")
 
 
 class Refusal(Exception):
     """A request that can't be met; the message is a sentence for the visitor."""
 
 
+class NoFace(Refusal):
+    """No face was found: the visitor may show where it is."""
+
+
 class Answer(NamedTuple):
-    """before and after as RGB pictures of one size, and what `describe` says about them."""
+    """before and after as RGB pictures of one size, and what `describe` says about them.
+
+    They are the model's own pictures, or the whole photo before and after.
+    """
 
     before: Image.Image
     after: Image.Image
@@ -45,11 +52,16 @@ def answer(
     strength: float,
     align: str,
     on_step: "OnStep | None" = None,
+    face: int | None = 0,
+    eyes: "Sequence[Point]" = (),
+    paste: bool = False,
 ) -> Answer:
     """Inverts and edits. A prompt of None asks for the inversion alone.
 
     Args:
         photo: an uploaded file as the framework describes it; its "path" is read.
+        eyes: with align "eyes", the points that `Editor.invert` takes in its place.
+        paste: give the whole photo back, with the edited face in it.
         Others as for `Editor.invert` and `Editor.edit`.
 
     Raises:
@@ -65,14 +77,23 @@ def answer(
             raise Refusal(text.NO_PICTURE)
         if not Path(path).is_file():
             raise Refusal(text.PICTURE_GONE)
-        if align not in ("auto", "none"):
+        if align == "eyes" and len(eyes) < 2:
+            raise Refusal(text.TAP_EYES)
+        if align not in ("auto", "eyes", "none"):
             raise Refusal(text.UNKNOWN_ALIGN)
+        if not isinstance(paste, bool):
+            raise Refusal(text.UNKNOWN_PASTE)
         editor = get_editor()
-        inversion = editor.invert(path, align, on_step)
+        where = tuple(eyes) if align == "eyes" else align
+        inversion = editor.invert(path, where, on_step, _index(face))
         edit = None if prompt is None else editor.edit(inversion, prompt, strength, on_step)
         info = describe(editor, inversion, edit)
-        after = sign(edit.image if edit else inversion.image.copy(), info)
-        return Answer(inversion.image, after, inversion.crop, info)
+        before, after = inversion.image, edit.image if edit else inversion.image.copy()
+        if paste:
+            before, after = _pasted(path, inversion, after, info, on_step)
+        return Answer(before, sign(after, info), inversion.crop, info)
+    except NoFaceError as error:
+        raise NoFace(str(error)) from None
     except (PhotoError, PromptError, StrengthError, CheckpointError) as error:
         raise Refusal(str(error)) from None
     except Refusal:
@@ -97,6 +118,8 @@ def describe(
         "model": domain.name,
         "image_size": domain.image_size,
         "faces": len(inversion.faces) or None,
+        "face": inversion.face if inversion.faces else None,
+        "boxes": [[round(corner, 1) for corner in face.box] for face in inversion.faces],
         "quad": None if inversion.quad is None else inversion.quad.round(1).tolist(),
     }
     if edit is not None:
@@ -104,17 +127,28 @@ def describe(
     return info
 
 
-def sign(image: Image.Image, info: dict[str, Any]) -> Image.Image:
-    """Gives the picture its origin as text entries, which are written into a PNG."""
-    image.info["Software"] = f"clipinverter {__version__}"
-    image.info |= {key: str(info[key]) for key in SIGNATURE if key in info}
-    return image
+def _pasted(
+    path: str,
+    inversion: "Inversion",
+    after: Image.Image,
+    info: dict[str, Any],
+    on_step: "OnStep | None",
+) -> tuple[Image.Image, Image.Image]:
+    """The photo, and the photo with the face after the edit in it; adds the stage to `info`."""
+    from clipinverter.paste import paste
+
+    if on_step:
+        on_step("paste")
+    start = time.perf_counter()
+    photo = load_photo(path)
+    whole = paste(photo, inversion, after)
+    info["stages"].append("paste")
+    info["timings_ms"]["paste"] = round((time.perf_counter() - start) * 1000, 1)
+    return photo, whole
 
 
-def save_png(image: Image.Image, path: str) -> None:
-    """Writes a PNG with the picture's text entries."""
-    entries = PngImagePlugin.PngInfo()
-    for key, value in image.info.items():
-        if isinstance(value, str):
-            entries.add_text(key, value)
-    image.save(path, pnginfo=entries)
+def _index(face: Any) -> Any:
+    """JSON knows no whole numbers; no number at all means the largest face."""
+    if face is None:
+        return 0
+    return int(face) if isinstance(face, float) and face.is_integer() else face

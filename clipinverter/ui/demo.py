@@ -2,14 +2,17 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from PIL import Image
 
 from clipinverter.domains import Domain
+from clipinverter.origin import save_png
 from clipinverter.ui import api, layout, style, text
+from clipinverter.ui.pointing import Point, Pointing, numbered, to_tap
 
 if TYPE_CHECKING:
     from clipinverter.editor import Editor
@@ -19,7 +22,17 @@ QUEUE = {"concurrency_id": "compute", "concurrency_limit": 1}
 MAX_WAITING = 64
 DELETE_EVERY, DELETE_AFTER = 15 * 60, 60 * 60  # seconds
 PROGRESS = gr.Progress()
-STEPS = 9  # of a first edit
+STEPS = 10  # of a first edit
+EDIT_DEFAULTS = (None, None, 1.0, "auto", False, 0)  # of the endpoint, in its order
+SHOWN = 1600  # pixels of the longer side of a picture on the page
+
+
+class _Page(gr.Blocks):
+    async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **options: Any) -> Any:
+        """A plain HTTP request may leave out what has a default, as the client library does."""
+        if block_fn.api_name == "edit":
+            inputs = [*inputs, *EDIT_DEFAULTS[len(inputs) :]]
+        return await super().preprocess_data(block_fn, inputs, *args, **options)
 
 
 def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks:
@@ -29,7 +42,7 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
         get_editor: called for every request; may block until the models are loaded.
         domain: the editor's; the page can be built from it before the models are loaded.
     """
-    with gr.Blocks(
+    with _Page(
         title="CLIPInverter", analytics_enabled=False, delete_cache=(DELETE_EVERY, DELETE_AFTER)
     ) as demo:
         widgets = layout.draw(domain)
@@ -47,7 +60,14 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
 
 def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> None:
     def show(
-        photo: Any, prompt: str | None, strength: Any, align: Any, progress: gr.Progress = PROGRESS
+        photo: Any,
+        prompt: str | None,
+        strength: Any,
+        align: Any,
+        pointing: Pointing,
+        face: Any,
+        paste: Any,
+        progress: gr.Progress = PROGRESS,
     ) -> dict[Any, Any]:
         done = 0
 
@@ -57,57 +77,143 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> Non
             done += 1
 
         try:
-            got = api.answer(get_editor, photo, prompt, strength, align, on_step)
+            got = api.answer(
+                get_editor, photo, prompt, strength, align, on_step, face, pointing.eyes, paste
+            )
         except api.Refusal as refusal:
             # A warning and not an error: what is on the page stays there.
             gr.Warning(str(refusal), duration=6, title="Not done")
-            return {on.status: text.status(str(refusal), failed=True)}
+            notes, extra = [], {}
+            if isinstance(refusal, api.NoFace):
+                notes, extra = [text.TAP_INSTEAD], ask_for_eyes(photo)
+            return {on.status: text.status(str(refusal), notes, failed=True), **extra}
         path = _save(got, on.download.GRADIO_CACHE)
+        large = max(got.after.size) > SHOWN
         return {
-            on.result: (got.before, path),
+            on.result: tuple(map(_reduced, got[:2])) if large else (got.before, path),
             on.status: text.status(text.describe_result(got.info), text.notes(got.info)),
             on.info: got.info,
             on.crop: got.crop,
             on.download: gr.DownloadButton(value=path, interactive=True),
         }
 
-    def arrive(
-        photo: Any, prompt: Any, strength: Any, align: Any, progress: gr.Progress = PROGRESS
+    def look(
+        photo: Any,
+        prompt: Any,
+        strength: Any,
+        align: Any,
+        pointing: Pointing,
+        face: Any,
+        paste: Any,
+        progress: gr.Progress = PROGRESS,
     ) -> dict[Any, Any]:
-        """A picture that is new is shown even without a prompt, as the model draws it."""
+        """A face that is new is shown even without a prompt, as the model draws it."""
         if not photo:
-            return {on.status: text.status(text.START)}
-        return show(photo, (prompt or "").strip() or None, strength, align, progress)
+            return hide() | {on.status: text.status(text.START)}
+        if align == "eyes" and len(pointing.eyes) < 2:
+            line = text.TAP_OTHER_EYE if pointing.eyes else text.TAP_EYES
+            return {on.status: text.status(line), **ask_for_eyes(photo, pointing.eyes)}
+        words = (prompt or "").strip() or None
+        shown = show(photo, words, strength, align, pointing, face, paste, progress)
+        boxes = shown[on.info]["boxes"] if on.info in shown else ()
+        if align == "eyes":
+            return shown | ask_for_eyes(photo, pointing.eyes)
+        if len(boxes) < 2:
+            return hide() | shown
+        image, pointing = numbered(photo["path"], boxes, face)
+        return shown | {
+            on.pointing: pointing,
+            on.pick: gr.Image(image, visible=True, label=text.PICK_FACE),
+            on.face: gr.Radio(_numbers(len(boxes)), value=face, visible=True),
+        }
 
+    def arrive(
+        photo: Any, prompt: Any, strength: Any, align: Any, paste: Any,
+        progress: gr.Progress = PROGRESS,
+    ) -> dict[Any, Any]:  # fmt: skip
+        """Of another picture nothing is known yet."""
+        align = "auto" if align == "eyes" else align
+        shown = look(photo, prompt, strength, align, Pointing(), 0, paste, progress)
+        return {on.align: align, on.face: 0} | shown
+
+    def tap(
+        photo: Any, prompt: Any, strength: Any, align: Any, pointing: Pointing, face: Any,
+        paste: Any, event: gr.SelectData, progress: gr.Progress = PROGRESS,
+    ) -> dict[Any, Any]:  # fmt: skip
+        x, y = event.index
+        if pointing.boxes:
+            face = pointing.face_at(x, y)
+        else:
+            align, pointing = "eyes", pointing.tapped(x, y)
+        shown = look(photo, prompt, strength, align, pointing, face, paste, progress)
+        return {on.align: align} | shown
+
+    def ask_for_eyes(photo: Any, eyes: Sequence[Point] = ()) -> dict[Any, Any]:
+        image, pointing = to_tap(photo["path"], eyes)
+        return {
+            on.pointing: pointing,
+            on.pick: gr.Image(image, visible=True, label=text.PICK_EYES),
+            on.face: gr.Radio(_numbers(1), value=0, visible=False),
+        }
+
+    def hide() -> dict[Any, Any]:
+        return {
+            on.pointing: Pointing(),
+            on.pick: gr.Image(None, visible=False),
+            on.face: gr.Radio(_numbers(1), value=0, visible=False),
+        }
+
+    request = [on.photo, on.prompt, on.strength, on.align, on.pointing, on.face, on.paste]
     common = QUEUE | {
-        "inputs": [on.photo, on.prompt, on.strength, on.align],
-        "outputs": [on.result, on.status, on.info, on.crop, on.download],
+        "outputs": [
+            on.result, on.status, on.info, on.crop, on.download,
+            on.align, on.pointing, on.pick, on.face,
+        ],
         "preprocess": False,
         "api_visibility": "private",
         "trigger_mode": "always_last",
         "show_progress_on": on.status,
-    }
-    gr.on([on.prompt.submit, on.strength.release], show, **common)
-    gr.on([on.photo.change, on.align.change], arrive, **common)
+    }  # fmt: skip
+    gr.on([on.prompt.submit, on.strength.release, on.paste.input], show, request, **common)
+    gr.on([on.align.input, on.face.input], look, request, **common)
+    on.pick.select(tap, request, **common)
+    on.photo.change(arrive, [on.photo, on.prompt, on.strength, on.align, on.paste], **common)
     fill = on.chips.click(
         lambda sample: sample[0], on.chips, on.prompt, queue=False, api_visibility="private"
     )
-    fill.then(show, **common)
+    fill.then(show, request, **common)
 
 
 def _connect_endpoint(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> None:
     """The same answers for programs: files instead of a page."""
 
-    def edit(image: Any, prompt: Any, strength: Any = 1.0, align: Any = "auto") -> tuple:
+    def edit(
+        image: Any,
+        prompt: Any,
+        strength: Any = EDIT_DEFAULTS[2],
+        align: Any = EDIT_DEFAULTS[3],
+        paste: Any = EDIT_DEFAULTS[4],
+        face: Any = EDIT_DEFAULTS[5],
+    ) -> tuple:
         try:
-            got = api.answer(get_editor, image, prompt or "", strength, align)
+            align = "" if align == "eyes" else align  # which only the page can ask for
+            got = api.answer(
+                get_editor, image, prompt or "", strength, align, face=face, paste=paste
+            )
         except api.Refusal as refusal:
             raise gr.Error(str(refusal), print_exception=False) from None
         return got.before, got.after, got.info
 
     gr.Button(visible=False).click(
         edit,
-        [on.photo, on.prompt, on.strength, on.align],
+        [
+            on.photo,
+            on.prompt,
+            on.strength,
+            gr.Radio(["auto", "none"], value="auto", label="align", visible=False),
+            on.paste,
+            gr.Number(0, precision=0, label="face", visible=False),
+        ],
         [
             gr.Image(label="before", format="png", visible=False),
             gr.Image(label="after", format="png", visible=False),
@@ -125,8 +231,19 @@ def _save(answer: api.Answer, cache: str) -> str:
     folder = Path(cache) / secrets.token_hex(16)
     folder.mkdir(parents=True)
     path = str(folder / "clipinverter.png")
-    api.save_png(answer.after, path)
+    save_png(answer.after, path)
     return path
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    """For the screen: what is downloaded has all pixels."""
+    image = image.copy()
+    image.thumbnail((SHOWN, SHOWN))
+    return image
+
+
+def _numbers(count: int) -> list[tuple[str, int]]:
+    return [(str(number + 1), number) for number in range(count)]
 
 
 def launch_options() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import gradio as gr
 from clipinverter.domains import Domain
 from clipinverter.request import MAX_STRENGTH
 from clipinverter.ui import text
+from clipinverter.ui.pointing import Pointing
 
 
 class Widgets(NamedTuple):
@@ -16,6 +17,10 @@ class Widgets(NamedTuple):
     prompt: gr.Textbox
     chips: gr.Dataset
     align: gr.Radio
+    pointing: gr.State
+    pick: gr.Image
+    face: gr.Radio
+    paste: gr.Checkbox
     result: gr.ImageSlider
     strength: gr.Slider
     status: gr.HTML
@@ -63,10 +68,28 @@ def draw(domain: Domain) -> Widgets:
                 elem_id="chips",
             )
             align = gr.Radio(
-                [("Find it", "auto"), ("It is cut out already", "none")],
+                [
+                    ("Find it", "auto"),
+                    ("I’ll show it", "eyes"),
+                    ("It is cut out already", "none"),
+                ],
                 value="auto",
                 label="Where is the face?",
                 elem_id="align",
+            )
+            pointing = gr.State(Pointing())
+            pick = gr.Image(
+                label=text.PICK_EYES,
+                format="jpeg",
+                interactive=False,
+                visible=False,
+                buttons=[],
+                alt_text="The picture, to point at the face",
+                elem_id="pick",
+            )
+            face = gr.Radio([("1", 0)], value=0, label="Which face?", visible=False, elem_id="face")
+            paste = gr.Checkbox(
+                label="Put the face back into the whole picture", value=False, elem_id="paste"
             )
         with gr.Column(scale=5, min_width=320):
             result = gr.ImageSlider(
@@ -103,4 +126,7 @@ def draw(domain: Domain) -> Widgets:
             )
             info = gr.JSON(label="Stages and times (ms)", min_width=260)
         gr.Markdown(text.HOW_IT_WORKS)
-    return Widgets(photo, prompt, chips, align, result, strength, status, download, crop, info)
+    return Widgets(
+        photo, prompt, chips, align, pointing, pick, face, paste,
+        result, strength, status, download, crop, info,
+    )  # fmt: skip

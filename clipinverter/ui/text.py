@@ -36,14 +36,22 @@ ENDPOINT = (
     "Edits a portrait by text. image: any common format, at most 20 MB. prompt: the wanted look in "
     'words, e.g. "a smiling woman with red hair". strength: from 0, the picture as the model draws '
     'it, to 2; 1 is the published method. align: "auto" finds the face, "none" takes the picture '
-    "as an aligned face. Returns the pictures before and after as PNG, and as JSON the `stages` that "
-    "ran, the `timings_ms` of each, and the stages that were `cached`."
+    "as an aligned face. paste: whether the face is put back into the whole picture. face: which "
+    "face is edited, if there are several: 0 is the largest, 1 the next. Returns the pictures before "
+    "and after as PNG, and as JSON the `stages` that ran, the `timings_ms` of each, the stages that "
+    "were `cached`, and the `boxes` of all faces (left, top, right, bottom; the largest first)."
 )
 
 START = "Choose an example or add a picture."
 NO_PICTURE = "Please add a picture first: upload one, or choose an example."
 PICTURE_GONE = "The picture is no longer on the server. Please add it again."
 UNKNOWN_ALIGN = 'Align must be "auto" (find the face) or "none" (it is cut out already).'
+UNKNOWN_PASTE = "Paste must be true (put the face back into the whole picture) or false."
+PICK_FACE = "Tap the face to edit"
+PICK_EYES = "Tap both eyes of the face"
+TAP_EYES = "Please tap both eyes in the picture."
+TAP_OTHER_EYE = "Now the other eye."
+TAP_INSTEAD = "You can show it, too: tap both eyes in the small picture."
 INVERTED = "This is how the model draws the picture. Now describe a change."
 WENT_WRONG = "Something went wrong on the server. Please try again, or try another picture."
 TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
@@ -58,6 +66,7 @@ _STAGES = {
     "residual": "heads on text",
     "remapper": "remapper",
     "generator": "generator",
+    "paste": "put back",
 }
 _INVERSION = ("align", "trunk", "heads", "reconstruction")
 
@@ -83,7 +92,13 @@ def describe_run(info: Mapping[str, Any]) -> str:
 
 def notes(info: Mapping[str, Any]) -> list[str]:
     """What there is to say beyond `describe_result`."""
-    return [describe_run(info)] + ([TRUNCATED] if info.get("truncated") else [])
+    found = [several_faces(info["faces"])] if (info.get("faces") or 0) > 1 else []
+    return [describe_run(info), *found] + ([TRUNCATED] if info.get("truncated") else [])
+
+
+def several_faces(count: int) -> str:
+    """Says that a picture has several faces, of which one is edited."""
+    return f"There are {count} faces in this picture. Tap the one to edit."
 
 
 def describe_result(info: Mapping[str, Any]) -> str:
