@@ -11,6 +11,7 @@ from PIL import Image
 
 from clipinverter import align
 from clipinverter.editor import Editor
+from clipinverter.faces import face_of_eyes
 from tests.serving import serve
 from tests.tiny import DOMAIN, picture, tiny_models
 
@@ -32,6 +33,12 @@ FLAGS = [
 SCREENSHOTS = Path(__file__).parent.parent / "runs" / "screenshots"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
+# By size of the picture.
+FACES = {
+    (300, 200): [face_of_eyes((190, 70), (240, 70)), face_of_eyes((40, 60), (70, 65))],
+    (310, 200): [face_of_eyes((190, 70), (240, 70))],
+}
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed (or set CHROMIUM)"),
@@ -46,7 +53,8 @@ def url(tmp_path_factory) -> Iterator[str]:
         picture(seed, (128, 128)).save(path)
     editor = Editor(tiny_models())
     with pytest.MonkeyPatch.context() as patch, serve(lambda: editor, paths) as address:
-        patch.setattr(align, "detect_faces", lambda photo: [])  # looking for none takes seconds
+        # Looking for faces where there are none takes seconds.
+        patch.setattr(align, "detect_faces", lambda photo: FACES.get(photo.size, []))
         yield address
 
 
@@ -215,6 +223,95 @@ def test_an_uploaded_picture_is_shown_as_the_model_draws_it(page, tmp_path):
     page.locator("#photo input[type=file]").set_input_files(path)
     expect(status(page)).to_contain_text("Now describe a change")
     expect(page.get_by_alt_text("Before the edit")).to_be_visible()
+
+
+def upload(page: Page, path: Path, size: tuple[int, int]) -> None:
+    picture(60, size).save(path)
+    remove = page.locator("#photo").get_by_label("Remove Image")
+    if remove.is_visible():
+        remove.click()
+    page.locator("#photo input[type=file]").set_input_files(path)
+
+
+def tap(page: Page, x: float, y: float) -> None:
+    """Points at a place of the small picture, given in shares of its width and height."""
+    image = page.get_by_alt_text("The picture, to point at the face")
+    expect(image).to_be_visible()
+    image.scroll_into_view_if_needed()
+    box = image.bounding_box()
+    width, height = image.evaluate("i => [i.naturalWidth, i.naturalHeight]")
+    scale = min(box["width"] / width, box["height"] / height)  # the picture may not fill its box
+    left = box["x"] + (box["width"] - width * scale) / 2
+    top = box["y"] + (box["height"] - height * scale) / 2
+    page.mouse.click(left + x * width * scale, top + y * height * scale)
+
+
+def test_one_of_several_faces_is_chosen(browser, url, viewport, tmp_path):
+    page = open_page(browser, url, viewport)
+    page.get_by_label("Find it").check()
+    expect(status(page)).to_contain_text("No face")
+    upload(page, tmp_path / "group.png", (300, 200))
+    expect(status(page)).to_contain_text("2 faces in this picture")
+    expect(page.locator("#face")).to_contain_text("Which face?")
+    _, first = sources(page)
+    page.wait_for_timeout(500)
+    page.screenshot(path=SCREENSHOTS / f"faces-{viewport['width']}.png", full_page=True)
+
+    tap(page, 55 / 300, 70 / 200)
+    expect(page.locator("#face").get_by_label("2", exact=True)).to_be_checked()
+    expect(page.get_by_alt_text("After the edit")).not_to_have_attribute("src", first)
+    page.locator("#face").get_by_label("1", exact=True).check()
+    expect(status(page)).to_contain_text("Cached: inversion, text, adapter")
+
+    upload(page, tmp_path / "single.png", (310, 200))
+    expect(page.locator("#face")).to_be_hidden()
+    expect(page.locator("#pick")).to_be_hidden()
+    page.context.close()
+
+
+def test_a_face_that_is_not_found_is_shown_by_its_eyes(browser, url, viewport, tmp_path):
+    page = open_page(browser, url, viewport)
+    upload(page, tmp_path / "none.png", (200, 300))
+    expect(status(page)).to_contain_text(DOMAIN.suggestions[0])
+    page.get_by_label("I’ll show it").check()
+    expect(status(page)).to_contain_text("tap both eyes")
+    _, after = sources(page)
+    tap(page, 0.4, 0.4)
+    expect(status(page)).to_contain_text("Now the other eye")
+    tap(page, 0.6, 0.41)
+    expect(page.get_by_alt_text("After the edit")).not_to_have_attribute("src", after)
+    expect(status(page)).to_contain_text(DOMAIN.suggestions[0])
+    page.wait_for_timeout(500)
+    page.screenshot(path=SCREENSHOTS / f"eyes-{viewport['width']}.png", full_page=True)
+
+    # Another picture is looked at anew; where nothing is found, the eyes can be tapped at once.
+    upload(page, tmp_path / "other.png", (210, 300))
+    expect(status(page)).to_contain_text("No face was found")
+    expect(page.get_by_label("Find it")).to_be_checked()
+    for x in (0.4, 0.6):
+        tap(page, x, 0.4)
+        page.wait_for_timeout(500)
+    expect(status(page)).to_contain_text(DOMAIN.suggestions[0])
+    expect(page.get_by_label("I’ll show it")).to_be_checked()
+    page.context.close()
+
+
+def test_the_whole_picture_comes_back(page, tmp_path):
+    page.get_by_label("Find it").check()
+    expect(status(page)).to_contain_text("No face was found")
+    upload(page, tmp_path / "photo.png", (310, 200))
+    ask(page, "all of it")
+    page.get_by_label("Put the face back").check()
+    expect(status(page)).to_contain_text(re.compile(r"Put back .* cached: inversion, text"))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the picture").click()
+    path = tmp_path / "downloaded.png"
+    download.value.save_as(path)
+    with Image.open(path) as image, Image.open(tmp_path / "photo.png") as photo:
+        assert image.size == photo.size
+        assert image.text["prompt"] == "all of it"
+        assert image.crop((0, 0, 80, 200)).tobytes() == photo.crop((0, 0, 80, 200)).tobytes()
+        assert image.tobytes() != photo.tobytes()
 
 
 def test_the_download_is_the_after_picture_with_its_origin(page, tmp_path):

@@ -132,9 +132,10 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> Non
         progress: gr.Progress = PROGRESS,
     ) -> dict[Any, Any]:  # fmt: skip
         """Of another picture nothing is known yet."""
-        align = "auto" if align == "eyes" else align
-        shown = look(photo, prompt, strength, align, Pointing(), 0, paste, progress)
-        return {on.align: align, on.face: 0} | shown
+        changed = {on.face: 0}
+        if align == "eyes":
+            align = changed[on.align] = "auto"
+        return changed | look(photo, prompt, strength, align, Pointing(), 0, paste, progress)
 
     def tap(
         photo: Any, prompt: Any, strength: Any, align: Any, pointing: Pointing, face: Any,
@@ -143,10 +144,10 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> Non
         x, y = event.index
         if pointing.boxes:
             face = pointing.face_at(x, y)
-        else:
-            align, pointing = "eyes", pointing.tapped(x, y)
-        shown = look(photo, prompt, strength, align, pointing, face, paste, progress)
-        return {on.align: align} | shown
+            return look(photo, prompt, strength, align, pointing, face, paste, progress)
+        pointing = pointing.tapped(x, y)
+        shown = look(photo, prompt, strength, "eyes", pointing, face, paste, progress)
+        return {on.align: "eyes"} | shown
 
     def ask_for_eyes(photo: Any, eyes: Sequence[Point] = ()) -> dict[Any, Any]:
         image, pointing = to_tap(photo["path"], eyes)
