@@ -17,22 +17,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     edit.add_argument(
         "--align", choices=("auto", "none"), default="auto", help="none: it is an aligned face"
     )
+    edit.add_argument(
+        "--face", type=int, default=0, help="if there are several: 0 is the largest, 1 the next"
+    )
+    edit.add_argument("--paste", action="store_true", help="put the face back into the photo")
+    edit.add_argument("--domain", default="portraits", help="which model")
     options = parser.parse_args(arguments)
+    return _edit(options)
+
+
+def _edit(options: argparse.Namespace) -> int:
     from clipinverter.checkpoints import CheckpointError
-    from clipinverter.domains import get_domain
+    from clipinverter.domains import DomainError, get_domain
     from clipinverter.editor import Editor
     from clipinverter.loading import load_models
-    from clipinverter.photos import PhotoError
+    from clipinverter.origin import METHOD, save_png, sign
+    from clipinverter.paste import paste
+    from clipinverter.photos import PhotoError, load_photo
     from clipinverter.request import PromptError, StrengthError, check_prompt, check_strength
 
     try:
         check_prompt(options.prompt)
         check_strength(options.strength)
-        editor = Editor(load_models(get_domain("portraits")))
-        inversion = editor.invert(options.photo, options.align)
-        result = editor.edit(inversion, options.prompt, options.strength)
-        result.image.save(options.output, format="PNG")
-    except (PhotoError, PromptError, StrengthError, CheckpointError, OSError) as error:
+        domain = get_domain(options.domain)
+        photo = load_photo(options.photo)
+        editor = Editor(load_models(domain))
+        inversion = editor.invert(photo, options.align, face=options.face)
+        edit = editor.edit(inversion, options.prompt, options.strength)
+        image = paste(photo, inversion, edit.image) if options.paste else edit.image
+        info = {"method": METHOD, "model": domain.name}
+        info |= {"prompt": edit.prompt, "strength": edit.strength}
+        save_png(sign(image, info), options.output)
+    except (PhotoError, PromptError, StrengthError, CheckpointError, DomainError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -12,6 +12,10 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 
 
+class DomainError(ValueError):
+    """There is no such domain; the message names those that exist."""
+
+
 @dataclass(frozen=True)
 class Domain:
     """Sizes, files and words of one domain.
@@ -117,9 +121,8 @@ DOMAINS: Mapping[str, Domain] = MappingProxyType({d.name: d for d in (PORTRAITS,
 def get_domain(name: str) -> Domain:
     """The domain of that name.
 
-    Raises:
-        ValueError: there is none; the message names those that exist.
+    Raises DomainError.
     """
     if name not in DOMAINS:
-        raise ValueError(f"There is no domain {name!r}; there are: {', '.join(DOMAINS)}.")
+        raise DomainError(f"There is no domain {name!r}; there are: {', '.join(DOMAINS)}.")
     return DOMAINS[name]

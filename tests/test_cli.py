@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipinverter import loading
+from clipinverter import align, loading
 from clipinverter.__main__ import main
 from clipinverter.editor import Editor
+from clipinverter.faces import face_of_eyes
+from clipinverter.paste import paste
 from tests.tiny import picture, tiny_models
 
 
@@ -27,11 +29,35 @@ def test_edit_writes_the_editors_picture(photo, tmp_path):
     assert np.array_equal(np.asarray(Image.open(out)), np.asarray(expected.image))
 
 
+def test_the_picture_says_how_it_was_made(photo, tmp_path):
+    out = tmp_path / "out.png"
+    assert main(["edit", str(photo), " a  bald man", "-o", str(out), "--align", "none"]) == 0
+    with Image.open(out) as image:
+        assert image.text.pop("Software").startswith("clipinverter ")
+        assert image.text == {
+            "method": "CLIPInverter", "model": "portraits", "prompt": "a bald man", "strength": "1.0"
+        }  # fmt: skip
+
+
+def test_the_face_goes_back_into_the_photo(photo, tmp_path, monkeypatch):
+    found = [face_of_eyes((120, 60), (180, 60)), face_of_eyes((30, 50), (60, 55))]
+    monkeypatch.setattr(align, "detect_faces", lambda photo: found)
+    group = picture(3, (300, 200))
+    group.save(photo)
+    out = tmp_path / "out.png"
+    assert main(["edit", str(photo), "a man", "-o", str(out), "--face", "1", "--paste"]) == 0
+    editor = Editor(tiny_models())
+    inversion = editor.invert(group, face=1)
+    expected = paste(group, inversion, editor.edit(inversion, "a man").image)
+    assert np.array_equal(np.asarray(Image.open(out)), np.asarray(expected))
+
+
 @pytest.mark.parametrize(
     ("photo_name", "prompt", "options", "sentence"),
     [
         ("photo.png", " ", (), "Please describe"),
         ("photo.png", "a man", ("--strength", "nan"), "from 0 to 2"),
+        ("photo.png", "a man", ("--domain", "dogs"), "there are: portraits"),
         ("missing.png", "a man", (), "no picture at"),
         ("photo.png", "a man", ("-o", "no/such/folder/out.png"), "no/such/folder"),
     ],
