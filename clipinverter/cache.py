@@ -64,6 +64,14 @@ class Cache(Generic[V]):
         future.set_result(value)
         return value, False
 
+    def find(self, key: Hashable) -> V | None:
+        """The value of `key` if it is there already; never waits."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
     def _keep(self, key: Hashable, value: V, size: int) -> None:
         if size > self.max_bytes:
             return

@@ -107,6 +107,15 @@ def load_arcface(path: PathLike) -> StateDict:
     return _tensors(path, content)
 
 
+def load_styleclip_mapper(path: PathLike) -> StateDict:
+    """A latent mapper of StyleCLIP: keys without their `mapper.` prefix; the decoder is ignored."""
+    content = _read(path)
+    mapper = _part(path, content, "mapper.")
+    if not mapper:
+        raise _wrong_kind(path, content, "StyleCLIP mapper")
+    return mapper
+
+
 def save_weights(path: PathLike, weights: Mapping[str, Tensor]) -> str:
     """Write floating-point tensors as fp16 safetensors, others unchanged; return the file's sha256.
 

@@ -1,6 +1,7 @@
 """Builds the networks of a domain and fills them with its weights."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
 from clipinverter.models.adapter import Adapter
 from clipinverter.models.encoder import Encoder
+from clipinverter.models.irse import ArcFace
 from clipinverter.models.remapper import RemapperGenerator
 
 
@@ -28,6 +30,11 @@ class Models:
     latent_avg: Tensor
     text_image: TextImageModel
     device: torch.device
+
+    @cached_property
+    def identity(self) -> ArcFace | None:
+        """The identity network, read when it is first asked for; None in a domain without one."""
+        return load_identity(self.domain, self.device)
 
 
 def build_networks(domain: Domain) -> tuple[RemapperGenerator, Encoder, Adapter]:
@@ -81,13 +88,28 @@ def load_models(domain: Domain, device: torch.device | str | None = None) -> Mod
     )
 
 
+def load_identity(domain: Domain, device: torch.device) -> ArcFace | None:
+    """The domain's identity network on `device`; None where its file is not there.
+
+    Raises:
+        CheckpointError: the file is damaged or does not fit.
+    """
+    if not (domain.folder / "identity.safetensors").is_file():
+        return None
+    from clipinverter.training.weights import IDENTITY
+
+    network = ArcFace(**IDENTITY) if domain.text_image == "portraits" else ArcFace()
+    _fill(network, _read(domain, "identity"), domain, "identity")
+    return network.to(device)
+
+
 def _files() -> list[str]:
     return [f"{part}.safetensors" for part in ("generator", "encoder", "adapter", "clip")]
 
 
 def _read(domain: Domain, part: str) -> dict[str, Tensor]:
     name = f"{part}.safetensors"
-    return checkpoints.load_weights(domain.folder / name, domain.files[name] or None)
+    return checkpoints.load_weights(domain.folder / name, domain.files.get(name) or None)
 
 
 def _fill(network: nn.Module, weights: dict[str, Tensor], domain: Domain, part: str) -> None:

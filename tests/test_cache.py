@@ -89,3 +89,13 @@ def test_an_exception_reaches_everyone_who_waits_and_is_not_kept():
             with pytest.raises(RuntimeError, match="no"):
                 answer.result(5)
     assert cache.get("key", lambda: b"value") == (b"value", False)
+
+
+def test_find_never_computes_and_counts_as_use():
+    cache = Cache(2, len)
+    assert cache.find("a") is None
+    for key in "ab":
+        cache.get(key, lambda key=key: key.encode())
+    assert cache.find("a") == b"a"
+    cache.get("c", lambda: b"c")  # drops b, since a was asked for
+    assert (cache.find("a"), cache.find("b")) == (b"a", None)

@@ -1,0 +1,272 @@
+"""The three methods of StyleCLIP on the tiny domain: the same contract as the Editor's, and their own limits."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clipinverter.checkpoints import CheckpointError, save_weights
+from clipinverter.editor import Editor
+from clipinverter.models.irse import ArcFace
+from clipinverter.request import PromptError, StrengthError
+from clipinverter.styleclip.mapper import LatentMapper, load_mapper, slug, trained_prompts
+from clipinverter.styleclip.method import MethodError, times
+from clipinverter.styleclip.networks import LevelsMapper, SingleMapper, StyleSpaceMapper
+from clipinverter.styleclip.optimization import Optimization, image_features, rate_factor
+from clipinverter.styleclip.relevance import (
+    covered_layers,
+    load_relevance,
+    save_relevance,
+    save_statistics,
+    style_widths,
+)
+from clipinverter.styleclip.settings import Settings
+from clipinverter.styleclip.steering import GlobalDirection
+from tests.tiny import DOMAIN, count_calls, picture, tiny_models
+
+PROMPT = "a smiling woman"
+
+
+@pytest.fixture
+def editor() -> Editor:
+    return Editor(tiny_models())
+
+
+@pytest.fixture
+def inversion(editor):
+    return editor.invert(picture(), "none")
+
+
+@pytest.fixture
+def folder(tmp_path, editor):
+    """Mapper and relevance of the tiny domain, with random numbers."""
+    torch.manual_seed(1)
+    save_weights(tmp_path / "mapper-a-smiling-woman.safetensors", LevelsMapper(32, 16).state_dict())
+    generator = editor.models.generator
+    widths = style_widths(generator)
+    channels = sum(widths[i] for i in covered_layers(generator))
+    save_relevance(tmp_path, torch.nn.functional.normalize(torch.randn(channels, 32)))
+    spread = [torch.rand(width) for width in widths]
+    save_statistics(tmp_path, spread, spread)
+    return tmp_path
+
+
+@pytest.fixture(params=["optimization", "mapper", "direction"])
+def method(request, editor, folder):
+    return {
+        "optimization": lambda: Optimization(editor, Settings(steps=4)),
+        "mapper": lambda: LatentMapper(editor, folder),
+        "direction": lambda: GlobalDirection(editor, folder),
+    }[request.param]()
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).astype(int)
+
+
+def test_strength_zero_is_the_inversion_and_more_changes_more(method, inversion):
+    before = pixels(inversion.image)
+    edits = [method.edit(inversion, PROMPT, strength) for strength in (0, 0.5, 1)]
+    changes = [np.abs(pixels(edit.image) - before).mean() for edit in edits]
+    assert np.array_equal(pixels(edits[0].image), before)
+    assert 0 < changes[1] < changes[2]
+    assert all(edit.inversion is inversion and edit.prompt == PROMPT for edit in edits)
+
+
+def test_another_strength_runs_the_generator_alone(method, editor, inversion):
+    steps = []
+    first = method.edit(inversion, f"  {PROMPT} ", 1, steps.append)
+    assert "generator" in [stage.name for stage in first.stages]
+    assert len(first.stages) > 1
+    assert first.cached == ()
+    assert steps[-1] == "generator"
+    calls = count_calls(editor.models)
+    second = method.edit(inversion, PROMPT, 0.5)
+    assert [stage.name for stage in second.stages] == ["generator"]
+    assert second.cached == tuple(s.name for s in first.stages if s.name != "generator")
+    assert not {"text", "trunk", "adapter", "generator"} & set(calls)  # it renders from styles
+    third = method.edit(inversion, PROMPT, 1)
+    assert np.array_equal(pixels(third.image), pixels(first.image))
+
+
+def test_times_are_split_by_how_often_they_are_needed(method, inversion):
+    first = times(method.edit(inversion, PROMPT))
+    assert first.picture == pytest.approx(sum(stage.ms for stage in inversion.stages))
+    assert first.prompt > 0
+    assert first.strength > 0
+    again = times(method.edit(dataclasses.replace(inversion, stages=()), PROMPT, 0))
+    assert again == (type(again))(None, None, None)
+
+
+def test_refusals_are_those_of_the_editor(method, inversion):
+    with pytest.raises(PromptError):
+        method.edit(inversion, " ")
+    with pytest.raises(StrengthError):
+        method.edit(inversion, PROMPT, 3)
+
+
+def test_the_optimisation_approaches_the_prompt_and_can_stop_at_any_step(editor, inversion):
+    method = Optimization(editor, Settings(steps=30))
+    text = editor.models.text_image.embed_text([PROMPT])
+
+    def loss(residual: torch.Tensor) -> float:
+        image = editor.models.generator(inversion.w_plus + 0.1 * residual)
+        fit = torch.cosine_similarity(image_features(editor.models, image), text).item()
+        return 1 - fit + 0.008 * (0.1 * residual).square().sum().item()
+
+    seen = []
+    for preview in method.previews(inversion, PROMPT):
+        seen.append(preview)
+        if preview.step == 20:
+            break
+    assert [p.step for p in seen] == list(range(1, 21))
+    losses = [loss(p.edit.residual) for p in seen]
+    assert losses[-1] < losses[0] - 0.1
+    assert np.all(np.diff(losses) <= 1e-5)
+    # A stopped run leaves nothing behind: the next one starts again.
+    calls = count_calls(editor.models)
+    *_, last = method.previews(inversion, PROMPT)
+    assert (last.step, last.steps) == (30, 30)
+    assert calls["generator"] >= 30
+    assert loss(last.edit.residual) <= losses[-1]
+    assert len([*method.previews(inversion, PROMPT)]) == 1  # it is kept now
+
+
+def test_the_optimisation_stays_where_it_was_when_nothing_is_better(editor, inversion):
+    method = Optimization(editor, Settings(steps=5, l2=1e9))
+    edit = method.edit(inversion, PROMPT)
+    assert not edit.residual.any()
+    assert np.array_equal(pixels(edit.image), pixels(inversion.image))
+
+
+def test_the_identity_network_counts_where_there_is_one(editor, inversion):
+    free = Optimization(editor, Settings(steps=12)).edit(inversion, PROMPT)
+    network = ArcFace((16, 16, 16, 16), (1, 1, 1, 1), 8).eval().requires_grad_(False)
+    object.__getattribute__(editor.models, "__dict__")["identity"] = network
+    bound = Optimization(editor, Settings(steps=12, identity=100)).edit(inversion, PROMPT)
+    assert bound.residual.norm() < free.residual.norm()
+
+
+def test_the_rate_warms_up_and_ramps_down():
+    rates = [rate_factor(i / 100) for i in range(101)]
+    assert rates[0] == 0
+    assert rates[5:76] == [1] * 71
+    assert rates[100] == 0
+    assert rates[:6] == sorted(rates[:6])
+    assert rates[75:] == sorted(rates[75:], reverse=True)
+
+
+def test_a_prompt_without_a_mapper_is_told_those_there_are(editor, inversion, folder, tmp_path):
+    method = LatentMapper(editor, folder)
+    with pytest.raises(MethodError) as refusal:
+        method.edit(inversion, "a bald man; rm -rf")
+    assert "No mapper is trained for this prompt" in str(refusal.value)
+    assert "mappers for: a smiling woman." in str(refusal.value)
+    assert 'train-mapper "a bald man rm rf"' in str(refusal.value)
+    with pytest.raises(MethodError, match="none yet"):
+        LatentMapper(editor, tmp_path / "nothing").edit(inversion, "x" * 1999)
+    method.edit(inversion, "A smiling  woman!")  # the same words
+
+
+def test_a_mapper_that_is_trained_anew_is_read_anew(editor, inversion, folder):
+    method = LatentMapper(editor, folder)
+    before = method.edit(inversion, PROMPT)
+    path = folder / "mapper-a-smiling-woman.safetensors"
+    save_weights(path, SingleMapper(32).state_dict())
+    assert not torch.equal(method.edit(inversion, PROMPT).residual, before.residual)
+
+
+def test_official_files_load(editor, inversion, tmp_path):
+    """The authors' layout: the decoder beside the mapper is ignored."""
+    widths = {i: w for i, w in enumerate(style_widths(editor.models.generator)) if i % 3 != 1}
+    for name, network in {"one": LevelsMapper(32), "two": StyleSpaceMapper(widths)}.items():
+        state = {f"mapper.{key}": x for key, x in network.state_dict().items()}
+        content = {"state_dict": state | {"decoder.x": torch.ones(1)}, "opts": {}}
+        torch.save(content, tmp_path / f"mapper-{name}.pt")
+        edit = LatentMapper(editor, tmp_path).edit(inversion, name)
+        assert not np.array_equal(pixels(edit.image), pixels(inversion.image))
+        assert (edit.residual is None) == (name == "two")
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ({"x": torch.ones(1)}, "not the weights"),
+        (SingleMapper(8).state_dict() | {"more": torch.ones(1)}, "not the weights"),
+        (SingleMapper(8).state_dict(), "another one"),
+    ],
+)
+def test_files_that_do_not_fit_are_named(editor, inversion, tmp_path, weights, sentence):
+    save_weights(tmp_path / "mapper-x.safetensors", weights)
+    with pytest.raises(CheckpointError, match=sentence) as refusal:
+        LatentMapper(editor, tmp_path).edit(inversion, "x")
+    assert "mapper-x.safetensors" in str(refusal.value)
+
+
+def test_names_of_mappers(tmp_path):
+    assert slug("A Café, with *you*!") == "a-café-with-you"
+    for name in ("mapper-b-c.pt", "mapper-a.safetensors", "mapper-z.part", "relevance.safetensors"):
+        (tmp_path / name).touch()
+    assert list(trained_prompts(tmp_path)) == ["a", "b c"]
+    with pytest.raises(CheckpointError, match="empty"):
+        load_mapper(tmp_path / "mapper-a.safetensors")
+
+
+def test_a_direction_is_the_same_for_all_pictures_and_found_once(editor, inversion, folder):
+    method = GlobalDirection(editor, folder)
+    method.edit(inversion, PROMPT)
+    calls = count_calls(editor.models)
+    edit = method.edit(editor.invert(picture(5), "none"), PROMPT)
+    assert "text" not in calls
+    assert set(edit.cached) == {"text", "channels"}
+    assert edit.residual is None
+
+
+def test_steering(editor, inversion, folder):
+    method = GlobalDirection(editor, folder)
+    steer = lambda alpha, beta=None: pixels(  # noqa: E731
+        method.steer(inversion, "face", "face with glasses", alpha, beta).image
+    )
+    assert np.array_equal(steer(0), pixels(inversion.image))
+    assert not np.array_equal(steer(5), steer(-5))
+    assert not np.array_equal(steer(5, 0.1), steer(5, 0.5))
+    assert np.array_equal(steer(5, 1.0), pixels(inversion.image))  # nothing agrees that much
+    same = method.steer(inversion, "face", "face", 10)
+    assert np.array_equal(pixels(same.image), pixels(inversion.image))
+    for alpha, beta in ((11, None), (float("nan"), None), (1, -0.1)):
+        with pytest.raises(MethodError, match="has to be a number"):
+            steer(alpha, beta)
+
+
+def test_missing_and_wrong_relevance_names_the_command(editor, inversion, folder, tmp_path):
+    with pytest.raises(MethodError, match=r"clipinverter\.styleclip relevance"):
+        GlobalDirection(editor, tmp_path / "nothing").edit(inversion, PROMPT)
+    generator = editor.models.generator
+    with pytest.raises(CheckpointError, match="32 numbers a channel"):
+        load_relevance(folder, generator, 512)
+    save_relevance(folder, torch.ones(7, 32))
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load_relevance(folder, generator, 32)
+
+
+def test_the_authors_relevance_loads_and_pickles_do_not(editor, inversion, folder):
+    generator = editor.models.generator
+    ours = load_relevance(folder, generator, 32)
+    np.save(folder / "fs3.npy", ours.vectors.double().numpy())
+    theirs = load_relevance(folder, generator, 32)
+    assert torch.equal(theirs.vectors, ours.vectors)
+    np.save(folder / "fs3.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(CheckpointError, match="not a plain array"):
+        load_relevance(folder, generator, 32)
+
+
+def test_relevance_covers_the_authors_layers():
+    from clipinverter.models.stylegan2 import Generator
+
+    with torch.device("meta"):
+        large, small = Generator(1024), Generator(32)
+    assert covered_layers(large)[-1] == 15
+    assert len(covered_layers(small)) == 1 + len(small.convs)
+    assert DOMAIN.image_size == 32
