@@ -1,6 +1,7 @@
 """Uploaded pictures, of any format and size, as plain RGB."""
 
 import contextlib
+import functools
 import io
 import math
 import os
@@ -10,9 +11,9 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 # Formats that cameras, phones and browsers write. Pillow knows more, some of which start programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
 MAX_DECODED = 80_000_000  # pixels; what one visitor may make the server hold
-MAX_KEPT = 40_000_000
+MAX_KEPT = 52_000_000  # phones take up to 50 megapixels
 
 
 class PhotoError(ValueError):
@@ -59,17 +60,27 @@ def _open(source: str | os.PathLike[str] | bytes) -> Image.Image:
     file = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
     if isinstance(file, Path) and not file.is_file():
         raise PhotoError(f"There is no picture at {file}.")
+    _learn_heif()
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         raise PhotoError(
-            "This file is not a picture of a known format. JPEG, PNG, WebP, AVIF, GIF, BMP and "
-            "TIFF work; save photos of other formats, such as HEIC, as JPEG first."
+            "This file is not a picture of a known format. JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP "
+            "and TIFF work; save photos of other formats, such as raw ones, as JPEG first."
         ) from None
     except Image.DecompressionBombError:
         raise PhotoError("This picture has far too many pixels. Please shrink it first.") from None
     except Exception as error:
         raise _damaged() from error
+
+
+@functools.cache
+def _learn_heif() -> None:
+    """Teaches Pillow what iPhones write. The plugin has no wheels for some machines."""
+    with contextlib.suppress(ImportError):
+        import pi_heif
+
+        pi_heif.register_heif_opener(thumbnails=False)
 
 
 def _decode(image: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +67,39 @@ def test_exif_orientation(orientation):
         assert_close(loaded, upright, 12 if levels else 0)
         assert loaded.info == {}
     assert_close(load_photo(load_photo(data)), upright, 12)  # not turned twice
+
+
+def test_heic_as_phones_write_it():
+    """Turned by the container, which the EXIF tag repeats: it must not be turned twice."""
+    pytest.importorskip("pi_heif")
+    path = Path(__file__).parent / "pictures" / "turned.heic"
+    for source in (path, path.read_bytes()):
+        loaded = load_photo(source)
+        assert_close(loaded, gradient(), 8)
+        assert loaded.info == {}
+    with pytest.raises(PhotoError):
+        load_photo(path.read_bytes()[:800])
+
+
+def test_16_bit_colour():
+    """Pillow can't write it, so the chunks are put together here."""
+    levels = np.asarray(gradient()).astype(">u2") * 257
+    rows = b"".join(b"\0" + row.tobytes() for row in levels)
+
+    def chunk(name, body):
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">II5B", 40, 30, 16, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
+    assert_close(load_photo(png + chunk(b"IEND", b"")), gradient(), 0)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_files(kind):
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    assert_close(load_photo(encoded(gradient().convert("CMYK"), kind, **options)), gradient(), 6)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
