@@ -1,8 +1,13 @@
-"""Command line: `python -m clipinverter edit photo.png "a smiling woman" -o out.png`."""
+"""Command line: `python -m clipinverter edit|compare photo.png "a smiling woman" -o out.png`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clipinverter.editor import Editor
+    from clipinverter.results import Inversion
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -10,23 +15,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m clipinverter", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     edit = commands.add_parser("edit", help="edit a picture by text")
-    edit.add_argument("photo", help="a portrait, any common format")
-    edit.add_argument("prompt", help='the wanted look, e.g. "a smiling woman with red hair"')
-    edit.add_argument("-o", "--output", required=True, help="where to write the PNG")
-    edit.add_argument("--strength", type=float, default=1.0, help="0 to 2; 1 is the paper's edit")
-    edit.add_argument(
-        "--align", choices=("auto", "none"), default="auto", help="none: it is an aligned face"
-    )
-    edit.add_argument(
-        "--face", type=int, default=0, help="if there are several: 0 is the largest, 1 the next"
-    )
     edit.add_argument("--paste", action="store_true", help="put the face back into the photo")
-    edit.add_argument("--domain", default="portraits", help="which model")
+    compare = commands.add_parser("compare", help="the same edit by StyleCLIP's three methods too")
+    for command in (edit, compare):
+        command.add_argument("photo", help="a portrait, any common format")
+        command.add_argument("prompt", help='the wanted look, e.g. "a smiling woman with red hair"')
+        command.add_argument("-o", "--output", required=True, help="where to write the PNG")
+        command.add_argument("--strength", type=float, default=1.0, help="0 to 2; 1: as published")
+        command.add_argument(
+            "--align", choices=("auto", "none"), default="auto", help="none: it is an aligned face"
+        )
+        command.add_argument(
+            "--face", type=int, default=0, help="if there are several: 0 is the largest, 1 the next"
+        )
+        command.add_argument("--domain", default="portraits", help="which model")
     options = parser.parse_args(arguments)
-    return _edit(options)
+    return _run(options)
 
 
-def _edit(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     from clipinverter.checkpoints import CheckpointError
     from clipinverter.domains import DomainError, get_domain
     from clipinverter.editor import Editor
@@ -43,6 +50,9 @@ def _edit(options: argparse.Namespace) -> int:
         photo = load_photo(options.photo)
         editor = Editor(load_models(domain))
         inversion = editor.invert(photo, options.align, face=options.face)
+        if options.command == "compare":
+            _compare(editor, inversion, options)
+            return 0
         edit = editor.edit(inversion, options.prompt, options.strength)
         image = paste(photo, inversion, edit.image) if options.paste else edit.image
         info = {"method": METHOD, "model": domain.name}
@@ -52,6 +62,18 @@ def _edit(options: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _compare(editor: "Editor", inversion: "Inversion", options: argparse.Namespace) -> None:
+    """Writes the sheet; prints a line for each method."""
+    from clipinverter.styleclip.comparison import Comparison
+    from clipinverter.styleclip.method import TITLES
+    from clipinverter.styleclip.sheets import draw, lines
+
+    *_, cards = Comparison(editor).run(inversion, options.prompt, options.strength)
+    draw(inversion, options.prompt, cards).save(options.output, format="PNG")
+    for card in cards:
+        print(f"{TITLES[card.method]}: {' · '.join(lines(card))}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""A comparison to take along: one picture with numbers, or a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import textwrap
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+from clipinverter.results import Inversion
+from clipinverter.styleclip.comparison import Card, row
+from clipinverter.styleclip.method import TITLES
+
+CELL, GAP, HEAD, FOOT = 256, 12, 72, 132
+INK, PALE, PAPER = (40, 40, 44), (232, 230, 226), (250, 250, 248)
+
+
+def draw(inversion: Inversion, prompt: str, cards: Sequence[Card]) -> Image.Image:
+    """The picture, its inversion and every edit side by side, with times and numbers under each."""
+    columns = [
+        ("Picture", inversion.crop, []),
+        ("Before", inversion.image, ["as the model draws it"]),
+    ]
+    columns += [(TITLES[c.method], c.edit and c.edit.image, lines(c)) for c in cards]
+    size = (GAP + len(columns) * (CELL + GAP), HEAD + CELL + FOOT)
+    sheet = Image.new("RGB", size, PAPER)
+    pen = ImageDraw.Draw(sheet)
+    title, small = ImageFont.load_default(size=17), ImageFont.load_default(size=14)
+    pen.text((GAP, GAP), textwrap.shorten(f"“{prompt}”", 150), fill=INK, font=title)
+    for index, (name, image, below) in enumerate(columns):
+        x = GAP + index * (CELL + GAP)
+        pen.text((x, HEAD - 26), name, fill=INK, font=title)
+        if image is None:
+            pen.rectangle((x, HEAD, x + CELL - 1, HEAD + CELL - 1), fill=PALE)
+        else:
+            sheet.paste(image.resize((CELL, CELL), Image.Resampling.LANCZOS), (x, HEAD))
+        wrapped = [part for line in below for part in textwrap.wrap(line, 38)][:7]
+        pen.multiline_text((x, HEAD + CELL + 8), "\n".join(wrapped), fill=INK, font=small)
+    return sheet
+
+
+def lines(card: Card) -> list[str]:
+    """What there is to say about a method, in short lines."""
+    r = row(card)
+    if card.state == "failed":
+        return [card.note]
+    if card.edit is None:
+        return [{"waiting": "Waiting"}.get(card.state, card.state.capitalize())]
+    found = ["Stopped; the best so far"] if card.state == "stopped" else []
+    if card.clip_gain is not None:
+        found.append(f"CLIP score {card.clip_gain:+.3f}")
+        same = "no identity network" if card.identity is None else f"{card.identity:.2f}"
+        found.append(f"Same person: {same}")
+    for name, words in (("picture", "picture"), ("prompt", "prompt"), ("strength", "strength")):
+        found.append(f"Once a {words}: {duration(r[f'{name}_ms'])}")
+    return found
+
+
+def duration(ms: float | None) -> str:
+    """A time for people; None is what did not need to run."""
+    if ms is None:
+        return "kept"
+    return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{max(round(ms), 1)} ms"
+
+
+def as_csv(cards: Sequence[Card]) -> str:
+    """The rows of all cards, with a header."""
+    rows = [row(card) for card in cards]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _harmless(value) for key, value in r.items()} for r in rows)
+    return out.getvalue()
+
+
+def as_json(cards: Sequence[Card]) -> str:
+    """The rows of all cards."""
+    return json.dumps([row(card) for card in cards], indent=2, ensure_ascii=False)
+
+
+def _harmless(value: object) -> object:
+    """A prompt that starts like a formula must not become one when a spreadsheet opens the table."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
