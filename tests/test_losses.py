@@ -14,9 +14,7 @@ from clipinverter.training import clip as clip_stage
 from clipinverter.training import data
 from clipinverter.training.clip import label_loss
 from clipinverter.training.encoder import delta_loss
-from clipinverter.training.identity import TEMPERATURE, pair_loss
 from clipinverter.training.losses import (
-    Perceptual,
     clip_loss,
     clip_pool,
     directional_clip_loss,
@@ -24,6 +22,7 @@ from clipinverter.training.losses import (
     r1_penalty,
     w_norm_loss,
 )
+from clipinverter.training.mobilenet import Float32Conv2d, Perceptual, fold, quicken, state
 from clipinverter.training.paper import STAGE_ONE, STAGE_TWO, Weights
 
 
@@ -159,15 +158,6 @@ def test_r1_penalty_of_a_quadratic_critic():
     assert r1_penalty(scores, images).item() == pytest.approx((12 * 1 + 12 * 4) / 2)
 
 
-def test_pair_loss():
-    one, other = (1.0, 0.0), (0.0, 1.0)
-    peak = 1 / TEMPERATURE
-    together = pair_loss(rows(one, other, one, other))
-    assert together.item() == pytest.approx(math.log(1 + 2 * math.exp(-peak)), rel=1e-3)
-    apart = pair_loss(rows(one, one, other, other))
-    assert apart.item() == pytest.approx(math.log(math.exp(peak) + 2), rel=1e-4)
-
-
 @pytest.fixture(scope="module")
 def perceptual():
     return Perceptual()
@@ -200,6 +190,28 @@ def test_perceptual_distance_teaches_its_first_argument_only(perceptual, picture
     assert wanted.grad is None
     assert not any(p.requires_grad for p in perceptual.parameters())
     assert not any(m.training for m in perceptual.layers.modules())
+
+
+def test_a_quickened_and_folded_network_is_the_same_function():
+    from torchvision.models import mobilenet_v2
+
+    torch.manual_seed(0)
+    net = mobilenet_v2().eval()
+    net.load_state_dict(state())
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        wanted = net.features(images)
+        quick = quicken(net).features(images)
+        folded = fold(net).features(images)
+    assert torch.equal(quick, wanted)
+    torch.testing.assert_close(folded, wanted, rtol=1e-3, atol=1e-3)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.features.modules())
+    strided = [m for m in net.modules() if isinstance(m, Float32Conv2d)]
+    assert len(strided) == 4
+    with torch.autocast("cpu", torch.bfloat16):
+        x = torch.randn(1, strided[0].in_channels, 8, 8).bfloat16().requires_grad_()
+        strided[0](x).float().sum().backward()
+    assert x.grad.dtype == torch.bfloat16
 
 
 def test_the_published_weights():

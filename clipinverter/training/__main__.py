@@ -26,6 +26,9 @@ def main() -> None:
     parser.add_argument(
         "--threads", type=int, default=None, help="CPU threads (default: PyTorch's)"
     )
+    parser.add_argument(
+        "--start", type=Path, help="generator: weights to go on from instead of from nothing"
+    )
     args = parser.parse_args()
 
     import torch
@@ -40,10 +43,13 @@ def main() -> None:
         export(args.run, PORTRAITS.folder)
         return
     for stage in STAGES if args.stage == "all" else (args.stage,):
-        train(stage, PORTRAITS, args.images, args.run, resume=args.resume, scale=args.scale)
+        options = {"resume": args.resume, "scale": args.scale}
+        if stage == "generator":
+            options["start"] = args.start
+        train(stage, PORTRAITS, args.images, args.run, **options)
 
 
-def train(stage: str, domain, images: Path, folder: Path, *, resume: bool, scale: float) -> None:
+def train(stage: str, domain, images: Path, folder: Path, **options) -> None:
     """Runs one stage by name."""
     from importlib import import_module
 
@@ -51,7 +57,6 @@ def train(stage: str, domain, images: Path, folder: Path, *, resume: bool, scale
 
     module = import_module(f"clipinverter.training.{stage}")
     torch.manual_seed(0)  # initial weights
-    options = {"resume": resume, "scale": scale}
     if stage == "clip":
         module.train(images, folder, **options)
     elif stage == "identity":

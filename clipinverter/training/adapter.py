@@ -1,7 +1,7 @@
 """Stage one: CLIPAdapter (paper, sections 3.2 and 3.4).
 
-For the portraits the truth is known: the same scene with the prompt come true. The first part of the run regresses the
-residual to it, which is cheap; the second part adds the paper's losses with their cycle pass.
+For the portraits the truth is known: the same scene with the prompt come true. The first stage regresses the base row's
+residual to it, which is cheap; the second one takes all rows and adds the paper's losses with their cycle pass.
 """
 
 from __future__ import annotations
@@ -12,23 +12,20 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from clipinverter.domains import Domain
 from clipinverter.editor import RESIDUAL_SCALE
 from clipinverter.loading import build_networks
 from clipinverter.models.adapter import Adapter
-from clipinverter.training import data, weights
-from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
-from clipinverter.training.paper import (
-    STAGE_ONE,
-    Batch,
-    Teachers,
-    edit_loss,
-    make_batch,
-)
+from clipinverter.training import data, edits, weights
+from clipinverter.training.loop import bfloat16, run, stage_of
+from clipinverter.training.mapping import w_of
+from clipinverter.training.paper import STAGE_ONE, Teachers, edit_loss, make_batch
 
-STEPS, BATCH = 2200, 16
-PICTURES_FROM = 0.75  # share of the steps with the cheap residual loss alone
+BASE_STEPS, BASE_BATCH = 4000, 64
+STEPS, BATCH = 800, 8
+SHIFT = 1.0  # weight of the known residual beside the paper's losses
 LOSSES = replace(STAGE_ONE, counterfactual=4.0)
 
 
@@ -42,51 +39,63 @@ def build(domain: Domain) -> Adapter:
 
 
 def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
-    """Trains the adapter and writes adapter.safetensors."""
-    steps = max(1, int(STEPS * scale))
+    """Trains in two stages and writes adapter.safetensors after each."""
     rendered = data.load(images)
     frequency = rendered.attributes.mean(axis=0) + 1e-3
     teachers = Teachers.load(folder, domain)
-    adapter = build(domain).train()
-    optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-3, weight_decay=0.01)
-    average = Average(adapter, 0.995)
+    heads = teachers.encoder.heads
+    adapter = build(domain).train().to(memory_format=torch.channels_last)
 
-    def residual(batch: Batch) -> torch.Tensor:
-        return (
-            RESIDUAL_SCALE * teachers.encoder.heads(*adapter(batch.features, batch.prompt)).float()
+    def distance(shift: Tensor, true: Tensor) -> Tensor:
+        """Squared error of the residual [B, rows, D] against the true change of w [B, D]; 1 for doing nothing."""
+        return F.mse_loss(shift, true[:, None].expand_as(shift)) / (true.square().mean() + 1e-6)
+
+    def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Coarse features and the base row alone; half of the pictures augmented, for the sake of photographs."""
+        indices = rng.integers(len(rendered), size=BASE_BATCH)
+        pictures = rendered.batch(indices, domain.image_size)
+        half = BASE_BATCH // 2
+        pictures = torch.cat([data.augment(pictures[:half], rng), pictures[half:]])
+        wanted = edits.sample(rendered.latents[indices], frequency, rng)
+        true = w_of(wanted.edited_latents, domain.style_dim) - w_of(
+            wanted.latents, domain.style_dim
         )
+        with torch.no_grad(), bfloat16():
+            c3 = teachers.features(pictures)[2]
+            text = teachers.text_image.embed_text(wanted.prompts).float()
+        with bfloat16():
+            base = teachers.encoder.styles[0](adapter.coarse_mapping(c3, text)).float()
+        loss = distance(RESIDUAL_SCALE * base[:, None], true)
+        return loss, {"shift": loss.item()}
 
-    def draw(w_plus: torch.Tensor, text: torch.Tensor | None = None) -> torch.Tensor:
+    def draw(w_plus: Tensor, text: Tensor | None = None) -> Tensor:
         return teachers.generator(w_plus, noise="none").float()  # without any text in stage one
 
-    def pictures(batch: Batch, shift: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-        """The paper's losses and the distance to the true edit; the cycle pass takes the edit back."""
-        w_plus = batch.w_plus + shift
-        drawn = draw(w_plus)
-        with torch.no_grad():
-            truth = draw(batch.w_plus + batch.shift[:, None])
-        return edit_loss(teachers, LOSSES, drawn, truth, w_plus, batch, adapter, draw)
-
-    def step(i: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate(optimizer, cosine(i, steps, floor=0.02))
+    def full_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """All rows: the paper's losses, the known residual, and the distance to the true edit."""
         with bfloat16():
-            late = i >= PICTURES_FROM * steps
-            batch = make_batch(teachers, rendered, frequency, BATCH // 2 if late else BATCH, rng)
-            shift = residual(batch)
-            loss = loss_shift = F.mse_loss(shift, batch.shift[:, None].expand_as(shift)) / (
-                batch.shift.square().mean() + 1e-6
+            batch = make_batch(teachers, rendered, frequency, BATCH, rng)
+            shift = RESIDUAL_SCALE * heads(*adapter(batch.features, batch.prompt)).float()
+            loss_shift = distance(shift, batch.shift)
+            with torch.no_grad():
+                truth = draw(batch.w_plus + batch.shift[:, None])
+            w_plus = batch.w_plus + shift
+            loss, numbers = edit_loss(
+                teachers, LOSSES, draw(w_plus), truth, w_plus, batch, adapter, draw
             )
-            numbers = {"shift": loss_shift.item()}
-            if late:
-                extra, more = pictures(batch, shift)
-                loss, numbers = loss + extra, numbers | more
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(adapter.parameters(), 1.0)
-        optimizer.step()
-        average.update(adapter, i)
-        return numbers
+        return loss + SHIFT * loss_shift, {"shift": loss_shift.item(), **numbers}
 
-    state = {"adapter": adapter, "optimizer": optimizer, "average": average}
-    run(Stage("adapter", steps, state, step), folder, resume=resume)
-    weights.write(folder, "adapter", average.module.state_dict())
+    for name, steps, rate, step in (
+        ("adapter-base", BASE_STEPS, 1e-3, base_step),
+        ("adapter", STEPS, 3e-4, full_step),
+    ):
+        stage = stage_of(
+            name, max(1, int(steps * scale)), adapter, optimizer_of(adapter, rate), step
+        )
+        run(stage, folder, resume=resume)
+        adapter.load_state_dict(stage.state["average"].module.state_dict())
+        weights.write(folder, "adapter", adapter.state_dict())
+
+
+def optimizer_of(adapter: Adapter, rate: float) -> torch.optim.AdamW:
+    return torch.optim.AdamW(adapter.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)

@@ -9,7 +9,7 @@ Word vectors start from a sentence model and stay frozen: words that training ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -22,9 +22,8 @@ from clipinverter import clip as towers
 from clipinverter.clip import TextImageModel
 from clipinverter.portraits.captions import caption, prompt_for
 from clipinverter.portraits.scene import ATTRIBUTES
-from clipinverter.training import data, weights
-from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
-from clipinverter.training.losses import mobilenet_state
+from clipinverter.training import data, mobilenet, weights
+from clipinverter.training.loop import bfloat16, run, stage_of
 
 TEXT_STEPS, TEXT_BATCH = 600, 128
 IMAGE_STEPS, IMAGE_BATCH = 400, 64
@@ -57,9 +56,10 @@ def build(word_cache: Path) -> TextImageModel:
     """The untrained model: ImageNet features, sentence-model word vectors (kept in `word_cache`, they take minutes)."""
     model = towers.build(towers.PORTRAITS)
     trunk = model.model.visual.trunk.state_dict()
-    given = (v for k, v in mobilenet_state().items() if not k.startswith("classifier"))
+    given = (v for k, v in mobilenet.state().items() if not k.startswith("classifier"))
     # timm's and torchvision's MobileNetV2 are the same layers in the same order under other names.
     model.model.visual.trunk.load_state_dict(dict(zip(trunk, given, strict=True)))
+    mobilenet.quicken(model.model.visual)
     if not word_cache.exists():
         width = towers.PORTRAITS["text_cfg"]["width"]
         word_cache.parent.mkdir(parents=True, exist_ok=True)
@@ -160,38 +160,21 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
         ("clip-text", TEXT_STEPS, rest, text_loss),
         ("clip-image", IMAGE_STEPS, tower, image_loss),
     ):
-        stage = _stage(name, max(1, int(steps * scale)), net, parameters, loss_of)
+
+        def step(rng: np.random.Generator, loss_of=loss_of) -> tuple[Tensor, dict[str, float]]:
+            loss = loss_of(rng)
+            return loss, {"loss": loss.item()}
+
+        stage = stage_of(name, max(1, int(steps * scale)), net, optimizer_of(parameters), step)
         run(stage, folder, resume=resume)
         net.load_state_dict(stage.state["average"].module.state_dict())
     net.logit_scale.data.fill_(np.log(SHARPNESS))
     weights.write(folder, "clip", net.state_dict())
 
 
-def _stage(
-    name: str,
-    steps: int,
-    net: nn.Module,
-    parameters: Sequence[nn.Parameter],
-    loss_of: Callable[[np.random.Generator], Tensor],
-) -> Stage:
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=1e-3,
-        betas=(0.9, 0.98),
-    )
-    average = Average(net, 0.98)
-
-    def step(i: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate(optimizer, cosine(i, steps, warmup=50, floor=0.01))
-        loss = loss_of(rng)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        average.update(net, i)
-        return {"loss": loss.item()}
-
-    return Stage(name, steps, {"model": net, "optimizer": optimizer, "average": average}, step)
+def optimizer_of(parameters: Sequence[nn.Parameter]) -> torch.optim.AdamW:
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))

@@ -2,8 +2,8 @@
 
 Every picture's w is known, so it is regressed directly, first on renders alone (which needs no generator
 yet) and the base row alone (e4e's progressive training); the generator's own pictures, the losses on
-pictures (L2, perceptual, identity) and the other rows' offsets follow. The trunk starts from ImageNet
-features and sees heavily augmented renders, so that photographs do not surprise it.
+pictures (L2, perceptual, identity) and the other rows' offsets follow. The trunk sees heavily augmented
+renders, so that photographs do not surprise it.
 """
 
 from __future__ import annotations
@@ -14,33 +14,59 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
 from clipinverter.loading import build_networks
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.remapper import RemapperGenerator
-from clipinverter.training import data, weights
-from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
-from clipinverter.training.losses import Perceptual, identity_loss, mobilenet_state
+from clipinverter.training import data, mobilenet, weights
+from clipinverter.training.loop import bfloat16, run, stage_of
+from clipinverter.training.losses import identity_loss
 from clipinverter.training.mapping import w_of
+from clipinverter.training.mobilenet import Perceptual
 
-STEPS, BATCH = 4000, 32
-IMAGE_LOSSES_FROM = 0.75  # share of the steps before pictures are compared
+BASE_STEPS, STEPS, BATCH = 4500, 1200, 32
 L2, PERCEPTUAL, IDENTITY, DELTA = 1.0, 0.6, 0.1, 2e-3
 
 
-def build(domain: Domain) -> Encoder:
-    """The untrained encoder with ImageNet's features in its trunk."""
+def build(domain: Domain, text_image: TextImageModel) -> Encoder:
+    """The untrained encoder. Its trunk starts from the image tower's, which came from photographs and knows the
+    portraits' attributes already.
+
+    The heads' convolutions get He initialisation: PyTorch's default lets the signal shrink sixfold a layer, and after
+    five layers there was nothing to learn from.
+    """
     encoder = build_networks(domain)[1]
     if domain.encoder_trunk == "mobilenet_v2":
-        given = mobilenet_state()
         own = encoder.mobilenet.features.state_dict()
-        encoder.mobilenet.features.load_state_dict({k: given[f"features.{k}"] for k in own})
-    for head in encoder.styles[1:]:
+        # timm's and torchvision's MobileNetV2 are the same layers in the same order under other names.
+        given = text_image.model.visual.trunk.state_dict().values()
+        encoder.mobilenet.features.load_state_dict(dict(zip(own, given, strict=False)))
+        mobilenet.quicken(encoder.mobilenet)
+    for head in encoder.styles:
+        for layer in head.convs:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, a=0.01)
+                nn.init.zeros_(layer.bias)
         head.linear.weight.data.zero_()  # no offsets until they are trained
     return encoder
+
+
+def optimizer_of(encoder: Encoder) -> torch.optim.AdamW:
+    """The linear layers have an equalised learning rate (a factor 0.1 here), so their own is high."""
+    trunk, linear, rest = [], [], []
+    for name, parameter in encoder.named_parameters():
+        group = trunk if ".features." in name else linear if ".linear." in name else rest
+        group.append(parameter)
+    groups = [
+        {"params": trunk, "lr": 5e-4},
+        {"params": linear, "lr": 4e-2},
+        {"params": rest, "lr": 1e-3},
+    ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
 
 
 def base_codes(encoder: Encoder, images: Tensor) -> Tensor:
@@ -55,83 +81,61 @@ def delta_loss(codes: Tensor) -> Tensor:
 
 
 def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
-    """Trains on renders and on the generator's own pictures; writes encoder.safetensors with latent_avg."""
-    steps = max(1, int(STEPS * scale))
+    """Trains in two stages and writes encoder.safetensors with latent_avg after each: the base row on renders alone,
+    by their w; then all rows, with the losses on pictures."""
     rendered = data.load(images)
-    perceptual = Perceptual().to(memory_format=torch.channels_last)
+    encoder = build(domain, weights.text_image(folder))
+    encoder = encoder.train().to(memory_format=torch.channels_last)
     everybody = w_of(data.random_latents(4096, np.random.default_rng(0)), domain.style_dim)
     spread = everybody.var(dim=0).mean()
-    encoder = build(domain).train().to(memory_format=torch.channels_last)
     latent_avg = everybody.mean(dim=0).expand(encoder.n_latent, -1).contiguous()
-    optimizer = torch.optim.AdamW(
-        [
-            {
-                "params": [p for n, p in encoder.named_parameters() if "mobilenet.features" in n],
-                "lr": 5e-4,
-            },
-            {
-                "params": [
-                    p for n, p in encoder.named_parameters() if "mobilenet.features" not in n
-                ],
-                "lr": 1e-3,
-            },
-        ],
-        betas=(0.9, 0.98),
-        weight_decay=0.01,
-    )
-    average = Average(encoder, 0.995)
+
+    def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        indices = rng.integers(len(rendered), size=BATCH)
+        seen = data.augment(rendered.batch(indices, domain.image_size), rng)
+        w = w_of(rendered.latents[indices], domain.style_dim)
+        with bfloat16():
+            codes = base_codes(encoder, data.fit(seen, encoder.input_size)).float()
+        loss = (codes + latent_avg - w[:, None]).square().mean() / spread
+        return loss, {"w": loss.item()}
 
     @cache
-    def teachers() -> tuple[RemapperGenerator, ArcFace]:
-        """Needed late only; they may be in training until then."""
+    def teachers() -> tuple[RemapperGenerator, ArcFace, Perceptual]:
         with torch.random.fork_rng(devices=[]):  # a resumed run loads them in another step
-            return weights.generator(folder, domain), weights.identity(folder)
+            perceptual = Perceptual().to(memory_format=torch.channels_last)
+            return weights.generator(folder, domain), weights.identity(folder), perceptual
 
-    def step(i: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate(optimizer, cosine(i, steps, floor=0.02))
-        late = i >= IMAGE_LOSSES_FROM * steps
-        count = BATCH // 2 if late else BATCH
+    def full_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Half renders, half the generator's own pictures, of which there are as many as one likes."""
+        generator, identity, perceptual = teachers()
+        count = BATCH // 2
         indices = rng.integers(len(rendered), size=count)
-        latents = rendered.latents[indices]
-        pictures = rendered.batch(indices, domain.image_size)
-        if late:
-            latents = np.concatenate([latents, data.random_latents(BATCH - count, rng)])
-        w = w_of(latents, domain.style_dim)
-        if late:
-            generator, identity = teachers()
-            with torch.no_grad(), bfloat16():
-                own = generator(w[count:, None].expand(-1, generator.n_latent, -1), noise="none")
-            pictures = torch.cat([pictures, own.float().clamp(-1, 1)])
-        seen = data.fit(data.augment(pictures, rng), encoder.input_size)
+        own_latents = data.random_latents(BATCH - count, rng)
+        w = w_of(np.concatenate([rendered.latents[indices], own_latents]), domain.style_dim)
+        renders = rendered.batch(indices, domain.image_size)
+        with torch.no_grad(), bfloat16():
+            own = generator(w[count:, None].expand(-1, generator.n_latent, -1), noise="none")
+        seen = data.augment(torch.cat([renders, own.float().clamp(-1, 1)]), rng)
         with bfloat16():
-            seen = seen.to(memory_format=torch.channels_last)
-            codes = (encoder(seen) if late else base_codes(encoder, seen)).float()
-        w_plus = codes + latent_avg
-        loss_w = (w_plus - w[:, None]).square().mean() / spread
-        loss_delta = delta_loss(codes)
-        loss = loss_w + DELTA * loss_delta
-        numbers = {"w": loss_w.item(), "delta": loss_delta.item()}
-        if late:
-            half = slice(0, count)  # renders: what the generator itself can't quite draw
-            with bfloat16():
-                redrawn = generator(w_plus[half], noise="none")
-                loss_perceptual = perceptual(redrawn, pictures[half])
-                person = face_features(identity, torch.cat([redrawn, pictures[half]])).float()
-            loss_l2 = F.mse_loss(redrawn.float(), pictures[half])
-            loss_identity = identity_loss(*person.chunk(2))
-            loss = loss + L2 * loss_l2 + PERCEPTUAL * loss_perceptual + IDENTITY * loss_identity
-            numbers |= {
-                "l2": loss_l2.item(),
-                "perceptual": loss_perceptual.item(),
-                "identity": loss_identity.item(),
+            codes = encoder(data.fit(seen, encoder.input_size)).float()
+            w_plus = codes + latent_avg
+            # Only of renders: what they show beyond what the generator can draw is what the rows' offsets are for.
+            redrawn = generator(w_plus[:count], noise="none")
+            losses = {
+                "w": (w_plus - w[:, None]).square().mean() / spread,
+                "delta": DELTA * delta_loss(codes),
+                "l2": L2 * F.mse_loss(redrawn.float(), renders),
+                "perceptual": PERCEPTUAL * perceptual(redrawn, renders),
             }
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-        optimizer.step()
-        average.update(encoder, i)
-        return numbers
+            person = face_features(identity, torch.cat([redrawn, renders])).float()
+            losses["identity"] = IDENTITY * identity_loss(*person.chunk(2))
+        return sum(losses.values()), {k: v.item() for k, v in losses.items()}
 
-    state = {"encoder": encoder, "optimizer": optimizer, "average": average}
-    run(Stage("encoder", steps, state, step), folder, resume=resume)
-    weights.write(folder, "encoder", {**average.module.state_dict(), "latent_avg": latent_avg})
+    for name, steps, step in (
+        ("encoder-base", BASE_STEPS, base_step),
+        ("encoder", STEPS, full_step),
+    ):
+        stage = stage_of(name, max(1, int(steps * scale)), encoder, optimizer_of(encoder), step)
+        run(stage, folder, resume=resume)
+        encoder.load_state_dict(stage.state["average"].module.state_dict())
+        weights.write(folder, "encoder", {**encoder.state_dict(), "latent_avg": latent_avg})

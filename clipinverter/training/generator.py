@@ -15,12 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipinverter import checkpoints
 from clipinverter.domains import Domain
 from clipinverter.models.stylegan2 import Discriminator, Generator, grow
 from clipinverter.training import data, mapping, weights
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
-from clipinverter.training.losses import Perceptual, r1_penalty
+from clipinverter.training.losses import r1_penalty
 from clipinverter.training.mapping import w_of
+from clipinverter.training.mobilenet import Perceptual
 
 PERCEPTUAL = 0.6
 R1_EVERY, R1_GAMMA = 16, 1.0
@@ -28,7 +30,8 @@ R1_EVERY, R1_GAMMA = 16, 1.0
 
 @dataclass(frozen=True)
 class Phase:
-    """Training at one resolution. `adversary` is the weight of the discriminator's loss, 0 for none."""
+    """Training at one resolution. `adversary`: how far the discriminator's pull on the pictures comes up to that of
+    the paired losses, 0 for no discriminator."""
 
     size: int
     steps: int
@@ -36,10 +39,18 @@ class Phase:
     rate: float = 2e-3
     adversary: float = 0.0
 
+    @property
+    def name(self) -> str:
+        return f"generator-{self.size}" + ("-sharp" if self.adversary else "")
+
 
 def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     """Coarse to fine up to `size`; `scale` stretches the number of steps."""
-    plan = (Phase(64, 4000, 16, 3e-3), Phase(128, 12000, 8, 2e-3))
+    plan = (
+        Phase(64, 4000, 16, 3e-3),
+        Phase(128, 18000, 8, 2e-3),
+        Phase(128, 5000, 8, 5e-4, adversary=0.5),
+    )
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
 
@@ -53,6 +64,17 @@ def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
         else:
             learning.append(parameter)
     return torch.optim.Adam(learning, lr=phase.rate, betas=(0.9, 0.99))
+
+
+def given(path: Path) -> dict[str, Tensor]:
+    """A generator's weights from a safetensors file, without the remapper's."""
+    state = checkpoints.load_weights(path)
+    return {k: v for k, v in state.items() if not k.startswith(("affine_mlps.", "lambdas."))}
+
+
+def size_of(state: dict[str, Tensor]) -> int:
+    """Side of the images that a generator with these weights draws."""
+    return max(v.shape[-1] for k, v in state.items() if k.startswith("noises."))
 
 
 def draw(generator: Generator, w: Tensor) -> Tensor:
@@ -76,26 +98,27 @@ def step_of(
         indices = rng.integers(len(rendered), size=phase.batch)
         real = rendered.batch(indices, phase.size)
         w = w_of(rendered.latents[indices], generator.style_dim)
-        numbers = {}
         with bfloat16():
-            fake = draw(generator, w)
-            loss = loss_l1 = F.l1_loss(fake.float(), real)
-            numbers["l1"] = loss_l1.item()
-            if phase.size > 32:
-                loss_perceptual = perceptual(fake, real)
-                loss = loss + PERCEPTUAL * loss_perceptual
-                numbers["perceptual"] = loss_perceptual.item()
-            if critic is not None:
-                ramp = min(1.0, i / (0.2 * phase.steps + 1))
+            drawn = draw(generator, w)
+            fake = drawn.detach().requires_grad_()
+            loss_l1 = F.l1_loss(fake.float(), real)
+            loss_perceptual = perceptual(fake, real)
+        (pull,) = torch.autograd.grad(loss_l1 + PERCEPTUAL * loss_perceptual, fake)
+        numbers = {"l1": loss_l1.item(), "perceptual": loss_perceptual.item()}
+        if critic is not None:
+            # The two pulls are weighed by their size: the critic's own scale drifts while it learns.
+            ramp = min(1.0, i / (0.2 * phase.steps + 1))
+            with bfloat16():
                 loss_adversary = critic.opinion(fake, w)
-                loss = loss + ramp * phase.adversary * loss_adversary
-                numbers["adversary"] = loss_adversary.item()
+            (away,) = torch.autograd.grad(loss_adversary, fake)
+            pull = pull + ramp * phase.adversary * (pull.norm() / (away.norm() + 1e-12)) * away
+            numbers["adversary"] = loss_adversary.item()
         optimizer.zero_grad()
-        loss.backward()
+        drawn.backward(pull)
         optimizer.step()
         average.update(generator, i)
         if critic is not None:
-            numbers["critic"] = critic.learn(real, fake.detach().float(), w, i)
+            numbers["critic"] = critic.learn(real, drawn.detach().float(), w, i)
         return numbers
 
     return optimizer, step
@@ -131,14 +154,26 @@ class Critic:
         return value
 
 
-def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
+def train(
+    domain: Domain,
+    images: Path,
+    folder: Path,
+    *,
+    resume: bool,
+    scale: float = 1.0,
+    start: Path | None = None,
+) -> None:
     """All phases in turn; each one writes generator.safetensors.
 
-    A phase that is finished is not repeated on `resume`; the next one starts from its average.
+    A phase that is finished is not repeated on `resume`; the next one starts from its average. With `start`, the
+    weights of a generator of the same widths, training goes on at its size instead of from nothing.
     """
     rendered = data.load(images)
-    before: dict[str, Tensor] | None = None
+    before = None if start is None else given(start)
+    smallest = 0 if before is None else size_of(before)
     for phase in phases(domain.image_size, scale):
+        if phase.size < smallest:
+            continue
         generator = Generator(
             phase.size, domain.style_dim, domain.n_mlp, domain.channel_base, domain.channel_max
         )
@@ -154,13 +189,14 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
                 phase.size, domain.channel_base, domain.channel_max, domain.style_dim
             )
             critic = Critic(
-                network, torch.optim.Adam(network.parameters(), lr=5e-4, betas=(0.0, 0.99))
+                network,
+                torch.optim.Adam(network.parameters(), lr=phase.rate / 2, betas=(0.0, 0.99)),
             )
         optimizer, step = step_of(phase, generator, critic, average, rendered)
         state = {"generator": generator, "optimizer": optimizer, "average": average}
         if critic is not None:
             state |= {"critic": critic.network, "critic_optimizer": critic.optimizer}
-        stage = Stage(f"generator-{phase.size}", phase.steps, state, step)
+        stage = Stage(phase.name, phase.steps, state, step)
         run(stage, folder, resume=resume)
         before = average.module.state_dict()
         weights.write(folder, "generator", before)

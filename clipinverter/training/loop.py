@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 SAVE_EVERY = 180.0  # seconds
 
@@ -117,6 +117,31 @@ class Average(nn.Module):
         torch._foreach_lerp_(own, list(module.parameters()), 1 - decay)
         for mine, theirs in zip(self.module.buffers(), module.buffers(), strict=True):
             mine.copy_(theirs)
+
+
+def stage_of(
+    name: str,
+    steps: int,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss_of: Callable[[np.random.Generator], tuple[Tensor, Mapping[str, float]]],
+) -> Stage:
+    """The usual stage: `net` follows the gradient of `loss_of` (a loss, and numbers to log), at a rate that falls like
+    a cosine, with gradients clipped to norm 1; `state["average"]` holds its moving average."""
+    average = Average(net, 0.99)
+    learning = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def step(i: int, rng: np.random.Generator) -> Mapping[str, float]:
+        set_rate(optimizer, cosine(i, steps, floor=0.01))
+        loss, numbers = loss_of(rng)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        average.update(net, i)
+        return numbers
+
+    return Stage(name, steps, {"model": net, "optimizer": optimizer, "average": average}, step)
 
 
 def cosine(step: int, steps: int, warmup: int = 100, floor: float = 0.05) -> float:

@@ -8,6 +8,7 @@ every attribute is a direction.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -28,10 +29,13 @@ LABEL = 2.0  # how far a label moves w, against 1 for a standard deviation of a 
 SPREAD = 1.5  # brings w to about unit variance
 
 
-def description(scene: Scene) -> np.ndarray:
-    """Everything a scene shows as one vector: the continuous quantities, and every label as 0 or `LABEL`."""
+def description(scene: Scene, names: Collection[str] | None = None) -> np.ndarray:
+    """Everything a scene shows as one vector: the continuous quantities, and every label as 0 or `LABEL`; or only
+    what the variables of these names say."""
     parts: list[float] = []
     for v in VARIABLES:
+        if names is not None and v.name not in names:
+            continue
         value = scene.values[v.name]
         if isinstance(v, Free):
             parts.extend(value)

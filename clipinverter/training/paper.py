@@ -20,12 +20,12 @@ from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.training import data, edits, weights
 from clipinverter.training.losses import (
-    Perceptual,
     directional_clip_loss,
     identity_loss,
     w_norm_loss,
 )
 from clipinverter.training.mapping import w_of
+from clipinverter.training.mobilenet import Perceptual, quicken
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,13 @@ class Teachers:
     @classmethod
     def load(cls, folder: Path, domain: Domain) -> Teachers:
         encoder, latent_avg = weights.encoder(folder, domain)
+        text_image = weights.text_image(folder)
+        quicken(text_image.model.visual)
         return cls(
             weights.generator(folder, domain),
             encoder.to(memory_format=torch.channels_last),
             latent_avg,
-            weights.text_image(folder),
+            text_image,
             weights.identity(folder),
             Perceptual().to(memory_format=torch.channels_last),
         )

