@@ -116,22 +116,44 @@ def load_styleclip_mapper(path: PathLike) -> StateDict:
     return mapper
 
 
-def save_weights(path: PathLike, weights: Mapping[str, Tensor]) -> str:
-    """Write floating-point tensors as fp16 safetensors, others unchanged; return the file's sha256.
+def load_clip(path: PathLike) -> StateDict:
+    """OpenAI's ViT-B/32 as open_clip publishes it, in safetensors."""
+    weights = _mapped(path)
+    if not _is_clip(weights):
+        raise CheckpointError(f"{path} holds other weights; those of OpenAI's ViT-B/32 are needed.")
+    sizes = ("input_resolution", "context_length", "vocab_size")  # no weights
+    return {key: value for key, value in weights.items() if key not in sizes}
+
+
+def kind_of(path: PathLike) -> str | None:
+    """What a published file is: CLIPInverter, e4e, StyleGAN2, ArcFace, CLIP, …; None: unknown.
+
+    Raises CheckpointError for a file that can't be read.
+    """
+    if Path(path).suffix == ".safetensors":
+        return "CLIP" if _is_clip(_mapped(path)) else None
+    return _kind(_read(path))
+
+
+def save_weights(path: PathLike, weights: Mapping[str, Tensor], half: bool = True) -> str:
+    """Write floating-point tensors as safetensors, others unchanged; return the file's sha256.
 
     The file appears at once or not at all. Raises ValueError for values that fp16 cannot hold.
+
+    Args:
+        half: in fp16, otherwise in float32.
     """
-    halves = {
-        key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in weights.items()
+    kind = torch.float16 if half else torch.float32
+    kept = {
+        key: (v.to(kind) if v.is_floating_point() else v).detach().cpu().contiguous()
+        for key, v in weights.items()
     }
-    bad = [key for key, v in halves.items() if v.is_floating_point() and not v.isfinite().all()]
-    if bad:
+    if bad := [key for key, v in kept.items() if half and not v.isfinite().all()]:
         raise ValueError(f"not finite in fp16: {', '.join(bad)}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    safetensors.torch.save_file(halves, partial)
+    safetensors.torch.save_file(kept, partial)
     partial.replace(path)
     return sha256(path)
 
@@ -141,24 +163,12 @@ def load_weights(path: PathLike, expected_sha256: str | None = None) -> StateDic
 
     With `expected_sha256` a file with any other content is refused.
     """
-    _check_file(path)
-    with open(path, "rb") as file:
-        if file.read(40).startswith(b"version https://git-lfs"):
-            raise CheckpointError(
-                f"{path} is only a Git LFS pointer, not the weights themselves: run `git lfs pull`."
-            )
+    weights = _mapped(path)
     if expected_sha256 is not None and (found := sha256(path)) != expected_sha256:
         raise CheckpointError(
             f"{path} is not the expected file: its sha256 is {found}, not {expected_sha256}. "
             "Restore it from the repository, or download it again."
         )
-    try:
-        weights = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or not a safetensors file ({_first_line(error)}). "
-            "Restore it from the repository, or download it again."
-        ) from error
     return {key: v.float() if v.is_floating_point() else v for key, v in weights.items()}
 
 
@@ -169,6 +179,28 @@ def sha256(path: PathLike) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _mapped(path: PathLike) -> StateDict:
+    """Tensors of a safetensors file, which stay on the disk until they are used."""
+    _check_file(path)
+    with open(path, "rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs"):
+            raise CheckpointError(
+                f"{path} is only a Git LFS pointer, not the weights themselves: run `git lfs pull`."
+            )
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or not a safetensors file ({_first_line(error)}). "
+            "Restore it from the repository, or download it again."
+        ) from error
+
+
+def _is_clip(weights: Mapping[str, Tensor]) -> bool:
+    patches = weights.get("visual.conv1.weight")
+    return patches is not None and patches.shape == (768, 3, 32, 32)
 
 
 def _read(path: PathLike) -> dict[str, Any]:

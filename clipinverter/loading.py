@@ -65,14 +65,17 @@ def load_models(domain: Domain, device: torch.device | str | None = None) -> Mod
     if missing:
         raise checkpoints.CheckpointError(
             f"The weights of the model {domain.name!r} are not there: the folder "
-            f"checkpoints/{domain.name} lacks {', '.join(missing)}."
+            f"checkpoints/{domain.name} lacks {', '.join(missing)}.{_remedy(domain)}"
         )
-    generator, encoder, adapter = build_networks(domain)
-    encoder_weights = _read(domain, "encoder")
+    encoder_weights, adapter_weights = _read(domain, "encoder"), _read(domain, "adapter")
     latent_avg = encoder_weights.pop("latent_avg")
+    with torch.device("meta"):  # initial weights would only cost time and memory
+        generator, encoder, _ = build_networks(domain)
+        levels = {key.split("_mapping.")[0] for key in adapter_weights}
+        adapter = Adapter(domain.encoder_widths, domain.text_dim, levels)
     _fill(generator, _read(domain, "generator"), domain, "generator")
     _fill(encoder, encoder_weights, domain, "encoder")
-    _fill(adapter, _read(domain, "adapter"), domain, "adapter")
+    _fill(adapter, adapter_weights, domain, "adapter")
     portraits = domain.text_image == "portraits"
     text_image = clip.build(clip.PORTRAITS) if portraits else clip.openai_vit_b_32()
     _fill(text_image.model, _read(domain, "clip"), domain, "clip")
@@ -103,6 +106,13 @@ def load_identity(domain: Domain, device: torch.device) -> ArcFace | None:
     return network.to(device)
 
 
+def _remedy(domain: Domain) -> str:
+    """How the files of a domain that does not come with the project are made."""
+    if domain.name != "faces":
+        return ""
+    return f" Run `python -m clipinverter download {domain.name}`."
+
+
 def _files() -> list[str]:
     return [f"{part}.safetensors" for part in ("generator", "encoder", "adapter", "clip")]
 
@@ -114,10 +124,10 @@ def _read(domain: Domain, part: str) -> dict[str, Tensor]:
 
 def _fill(network: nn.Module, weights: dict[str, Tensor], domain: Domain, part: str) -> None:
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise checkpoints.CheckpointError(
             f"The weights in {domain.folder / part}.safetensors do not fit the networks of "
-            f"{domain.name!r}. Restore the file from the repository."
+            f"{domain.name!r}.{_remedy(domain) or ' Restore the file from the repository.'}"
         ) from error
     network.eval().requires_grad_(False)

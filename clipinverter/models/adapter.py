@@ -4,6 +4,8 @@ Baykal et al., "CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editin
 section 3.2.
 """
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from clipinverter.models.ops import rms_norm
 
 Features = tuple[Tensor, Tensor, Tensor]
+LEVELS = ("coarse", "medium", "fine")
 
 
 class Adapter(nn.Module):
@@ -19,16 +22,20 @@ class Adapter(nn.Module):
     Args:
         channels: channels of c1, c2 and c3 (strides 4, 8 and 16), multiples of 32.
         text_dim: width of the CLIP embedding.
+        levels: those of `LEVELS` that are on; the others pass their features on as they are, as
+            the authors' options `no_coarse_mapper`, `no_medium_mapper`, `no_fine_mapper` do.
     """
 
     def __init__(
-        self, channels: tuple[int, int, int] = (128, 256, 512), text_dim: int = 512
+        self,
+        channels: tuple[int, int, int] = (128, 256, 512),
+        text_dim: int = 512,
+        levels: Collection[str] = LEVELS,
     ) -> None:
         super().__init__()
-        fine, medium, coarse = channels
-        self.coarse_mapping = AdapterLevel(coarse, text_dim)
-        self.medium_mapping = AdapterLevel(medium, text_dim)
-        self.fine_mapping = AdapterLevel(fine, text_dim)
+        for level, width in zip(LEVELS, reversed(channels), strict=True):
+            mapping = AdapterLevel(width, text_dim) if level in levels else Unchanged()
+            self.add_module(f"{level}_mapping", mapping)
 
     def forward(self, features: Features, text: Tensor) -> Features:
         """Features (c1, c2, c3) and raw CLIP embeddings [B, text_dim] -> features, same shapes.
@@ -53,6 +60,13 @@ class AdapterLevel(nn.Module):
     def forward(self, features: Tensor, text: Tensor) -> Tensor:
         for module in self.modulation_module_list:
             features = module(rms_norm(features), text)
+        return features
+
+
+class Unchanged(nn.Module):
+    """A level that is off."""
+
+    def forward(self, features: Tensor, text: Tensor) -> Tensor:
         return features
 
 
