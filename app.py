@@ -1,13 +1,21 @@
-"""Starts the demo. The page is up at once; the models load behind it."""
+"""Starts the demo. The page is up at once; the models load behind it.
+
+DOMAIN=faces in the environment chooses the authors' model; it has to be downloaded first.
+"""
 
 import logging
+import os
+import sys
 from concurrent.futures import Future
 from threading import Thread
 
-from clipinverter.domains import get_domain
+from clipinverter.domains import DomainError, get_domain
 from clipinverter.ui.demo import create_demo, launch_options
 
-domain = get_domain("portraits")
+try:
+    domain = get_domain(os.environ.get("DOMAIN") or "portraits")
+except DomainError as error:
+    sys.exit(str(error))
 editor: Future = Future()
 demo = create_demo(editor.result, domain)
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "--face", type=int, default=0, help="if there are several: 0 is the largest, 1 the next"
         )
         command.add_argument("--domain", default="portraits", help="which model")
+    download = commands.add_parser("download", help="fetch the authors' model and convert it")
+    download.add_argument("domain", help="faces")
+    download.add_argument(
+        "--from", dest="source", metavar="DIR", help="take files from here, the rest from the net"
+    )
+    download.add_argument("--half", action="store_true", help="store half the bits")
     options = parser.parse_args(arguments)
+    if options.command == "download":
+        return _download(options)
     return _run(options)
 
 
@@ -61,6 +70,23 @@ def _run(options: argparse.Namespace) -> int:
     except (PhotoError, PromptError, StrengthError, CheckpointError, DomainError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    from clipinverter.checkpoints import CheckpointError
+    from clipinverter.domains import DomainError, get_domain
+    from clipinverter.download import download
+
+    try:
+        source = Path(options.source) if options.source else None
+        download(get_domain(options.domain), source, options.half)
+    except (CheckpointError, DomainError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from there.", file=sys.stderr)
+        return 130
     return 0
 
 

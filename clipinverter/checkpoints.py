@@ -117,12 +117,12 @@ def load_styleclip_mapper(path: PathLike) -> StateDict:
 
 
 def load_clip(path: PathLike) -> StateDict:
-    """OpenAI's ViT-B/32 as open_clip publishes it, in safetensors."""
-    weights = _mapped(path)
-    if not _is_clip(weights):
-        raise CheckpointError(f"{path} holds other weights; those of OpenAI's ViT-B/32 are needed.")
+    """OpenAI's ViT-B/32 as open_clip publishes it."""
+    content = _mapped(path) if Path(path).suffix == ".safetensors" else _read(path)
+    if _kind(content) != "CLIP":
+        raise _wrong_kind(path, content, "CLIP")
     sizes = ("input_resolution", "context_length", "vocab_size")  # no weights
-    return {key: value for key, value in weights.items() if key not in sizes}
+    return _tensors(path, {key: value for key, value in content.items() if key not in sizes})
 
 
 def kind_of(path: PathLike) -> str | None:
@@ -130,9 +130,7 @@ def kind_of(path: PathLike) -> str | None:
 
     Raises CheckpointError for a file that can't be read.
     """
-    if Path(path).suffix == ".safetensors":
-        return "CLIP" if _is_clip(_mapped(path)) else None
-    return _kind(_read(path))
+    return _kind(_mapped(path) if Path(path).suffix == ".safetensors" else _read(path))
 
 
 def save_weights(path: PathLike, weights: Mapping[str, Tensor], half: bool = True) -> str:
@@ -196,11 +194,6 @@ def _mapped(path: PathLike) -> StateDict:
             f"{path} is damaged or not a safetensors file ({_first_line(error)}). "
             "Restore it from the repository, or download it again."
         ) from error
-
-
-def _is_clip(weights: Mapping[str, Tensor]) -> bool:
-    patches = weights.get("visual.conv1.weight")
-    return patches is not None and patches.shape == (768, 3, 32, 32)
 
 
 def _read(path: PathLike) -> dict[str, Any]:
@@ -278,6 +271,8 @@ def _kind(content: Mapping[str, Any]) -> str | None:
         return "e4e"
     if "input_layer.0.weight" in content and "output_layer.3.weight" in content:
         return "ArcFace"
+    if "visual.conv1.weight" in content and "text_projection" in content:
+        return "CLIP"
     return None
 
 

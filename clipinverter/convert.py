@@ -5,6 +5,7 @@ encoder and the average latent, CLIP, and the identity network where somebody ha
 compared with the networks before anything is written.
 """
 
+import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from clipinverter.loading import build_networks
 from clipinverter.models.adapter import LEVELS, Adapter
 from clipinverter.models.irse import ArcFace
 
+SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 REQUIRED = ("CLIPInverter", "e4e", "CLIP")  # and "ArcFace" where it is at hand
 
 
@@ -29,11 +31,17 @@ def find(folder: Path) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}. Check the path.")
-    files = sorted(
-        path for path in folder.iterdir() if path.suffix in (".pt", ".pth", ".safetensors")
-    )
-    kinds = {path: checkpoints.kind_of(path) for path in files}
+    files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    kinds = {path: checkpoints.kind_of(path) for path in files if not _is_program(path)}
     return {kind: path for path, kind in reversed(kinds.items()) if kind}
+
+
+def _is_program(path: Path) -> bool:
+    """Whether it is TorchScript, such as OpenAI's own file of CLIP: code, which is never run."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
 
 
 def convert(
