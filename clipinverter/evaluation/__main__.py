@@ -11,7 +11,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m clipinverter.evaluation", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     p = commands.add_parser("portraits", help="numbers on held-out scenes")
-    p.add_argument("--count", type=int, default=256, help="held-out scenes")
+    p.add_argument("--count", type=int, default=512, help="held-out scenes")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--json", type=Path)
     p = commands.add_parser("sheet", help="pictures, inversions and edits")
@@ -39,24 +39,35 @@ def portraits(models, count: int, seed: int) -> dict:
     """Every number of the table in checkpoints/README.md."""
     import numpy as np
 
-    from clipinverter.evaluation import metrics
-    from clipinverter.training.weights import identity as load_identity
+    from clipinverter.evaluation import edits, metrics
+    from clipinverter.evaluation.judge import load
 
-    folder = models.domain.folder
-    identity = load_identity(folder) if (folder / "identity.safetensors").exists() else None
+    judge = load()
     held = metrics.held_out(count, models.domain.image_size, seed)
     accuracy, by_variable = metrics.clip_accuracy(models, held)
-    edits = metrics.edits(models, identity, held)
-    mean = {
-        key: float(np.mean([e[key] for e in edits.values()])) for key in next(iter(edits.values()))
-    }
+    per_prompt = max(1, count // 16)
+    single = edits.single(models, judge, held, per_prompt)
+    several = edits.several(models, judge, held, per_prompt)
+
+    def mean(rows: dict[str, dict[str, float]], key: str) -> float:
+        return float(np.mean([row[key] for row in rows.values()]))
+
     return {
-        "generator_psnr": metrics.generator_psnr(models, held),
+        **metrics.judging(judge, held),
+        **metrics.generation(models, judge, held),
         "clip_accuracy": accuracy,
-        **metrics.inversion(models, identity, held),
-        **{f"edit_{key}": value for key, value in mean.items()},
+        "clip_unseen_synonyms": metrics.unseen_synonyms(models, held),
+        **metrics.inversion(models, judge, held),
+        "edit_target": mean(single, "target"),
+        "edit_others_kept": mean(single, "others_kept"),
+        "edit_identity": mean(single, "identity"),
+        "multi_target": mean(several, "target"),
+        "counterfactual_ratio": mean(single, "counterfactual_ratio"),
+        "strength_monotone": mean(single | several, "monotone"),
+        "clip_gain_share": mean(single | several, "clip_gain_share"),
         "clip_accuracy_by_variable": by_variable,
-        "edits": edits,
+        "single": single,
+        "several": several,
     }
 
 

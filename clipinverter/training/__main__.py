@@ -1,7 +1,7 @@
 """`python -m clipinverter.training generator|clip|identity|encoder|adapter|remapper [--resume]`: one stage of training.
 
 The stages build on each other in this order. `all` runs them in turn, `export` puts the finished set where the demo
-looks for it.
+looks for it. `judge` trains what the evaluation judges by, on a rendered set of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ STAGES = ("generator", "clip", "identity", "encoder", "adapter", "remapper")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m clipinverter.training", description=__doc__)
-    parser.add_argument("stage", choices=(*STAGES, "all", "export"))
+    parser.add_argument("stage", choices=(*STAGES, "all", "export", "judge"))
     parser.add_argument("--resume", action="store_true", help="go on where the last run stopped")
     parser.add_argument(
         "--images", type=Path, default=Path("data/portraits-128"), help="the rendered set"
@@ -57,7 +57,7 @@ def train(stage: str, domain, images: Path, folder: Path, **options) -> None:
 
     module = import_module(f"clipinverter.training.{stage}")
     torch.manual_seed(0)  # initial weights
-    if stage == "clip":
+    if stage in ("clip", "judge"):
         module.train(images, folder, **options)
     elif stage == "identity":
         module.train(domain, folder, **options)

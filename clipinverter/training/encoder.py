@@ -29,7 +29,7 @@ from clipinverter.training.mapping import w_of
 from clipinverter.training.mobilenet import Perceptual
 
 BASE_STEPS, STEPS, BATCH = 4500, 1200, 32
-L2, PERCEPTUAL, IDENTITY, DELTA = 1.0, 0.6, 0.1, 2e-3
+W, L2, PERCEPTUAL, IDENTITY, DELTA = 0.5, 3.0, 0.6, 0.1, 2e-3
 
 
 def build(domain: Domain, text_image: TextImageModel) -> Encoder:
@@ -122,7 +122,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
             # Only of renders: what they show beyond what the generator can draw is what the rows' offsets are for.
             redrawn = generator(w_plus[:count], noise="none")
             losses = {
-                "w": (w_plus - w[:, None]).square().mean() / spread,
+                "w": W * (w_plus - w[:, None]).square().mean() / spread,
                 "delta": DELTA * delta_loss(codes),
                 "l2": L2 * F.mse_loss(redrawn.float(), renders),
                 "perceptual": PERCEPTUAL * perceptual(redrawn, renders),

@@ -25,7 +25,7 @@ from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, se
 from clipinverter.training.mapping import description, w_of
 
 PERSON = ("gender", "age", "ancestry", "skin", "weight", "shape", "nose", "lips", "eye_colour")
-STEPS, BATCH = 800, 32
+STEPS, BATCH = 600, 32
 
 
 def pairs(count: int, rng: np.random.Generator) -> np.ndarray:

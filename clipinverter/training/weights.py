@@ -74,7 +74,7 @@ def text_image(folder: Path) -> TextImageModel:
     return model
 
 
-IDENTITY = {"widths": (32, 64, 128, 256), "units": (2, 2, 2, 2), "embedding_dim": 256}
+IDENTITY = {"widths": (16, 32, 64, 128), "units": (2, 2, 2, 2), "embedding_dim": 256}
 
 
 def identity(folder: Path) -> ArcFace:
