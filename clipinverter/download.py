@@ -101,7 +101,8 @@ def _fetch(kind: str, path: Path) -> Path:
 def _from_drive(address: str, path: Path) -> Path:
     import gdown
 
-    gdown.download(address, str(path), resume=True)
+    if not path.is_file():  # which appears when it is complete
+        gdown.download(address, str(path), resume=True)
     return path
 
 
