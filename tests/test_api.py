@@ -151,7 +151,9 @@ def test_the_endpoint_is_documented(client):
     ]  # fmt: skip
     assert len(endpoint["returns"]) == 3
     assert "aligned face" in endpoint["description"]
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/edit"]
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == [
+        "/edit", "/compare"
+    ]  # fmt: skip
 
 
 def text_as_png(folder: Path) -> Path:

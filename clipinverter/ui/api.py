@@ -6,7 +6,8 @@ instead of the framework's, and the same on the page and over the network.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,31 +68,50 @@ def answer(
     Raises:
         Refusal: with a sentence for the visitor. Anything unexpected is logged and refused too.
     """
-    from clipinverter.checkpoints import CheckpointError  # slow: it needs PyTorch
-
-    try:
+    with refusals():
         if prompt is not None:
             prompt, strength = check_prompt(prompt), check_strength(strength)
-        path = photo.get("path") if isinstance(photo, dict) else None
-        if not path:
-            raise Refusal(text.NO_PICTURE)
-        if not Path(path).is_file():
-            raise Refusal(text.PICTURE_GONE)
-        if align == "eyes" and len(eyes) < 2:
-            raise Refusal(text.TAP_EYES)
-        if align not in ("auto", "eyes", "none"):
-            raise Refusal(text.UNKNOWN_ALIGN)
         if not isinstance(paste, bool):
             raise Refusal(text.UNKNOWN_PASTE)
-        editor = get_editor()
-        where = tuple(eyes) if align == "eyes" else align
-        inversion = editor.invert(path, where, on_step, _index(face))
+        editor, inversion = invert(get_editor, photo, align, on_step, face, eyes)
         edit = None if prompt is None else editor.edit(inversion, prompt, strength, on_step)
         info = describe(editor, inversion, edit)
         before, after = inversion.image, edit.image if edit else inversion.image.copy()
         if paste:
-            before, after = _pasted(path, inversion, after, info, on_step)
+            before, after = _pasted(photo["path"], inversion, after, info, on_step)
         return Answer(before, sign(after, info), inversion.crop, info)
+
+
+def invert(
+    get_editor: "Callable[[], Editor]",
+    photo: dict[str, Any] | None,
+    align: str,
+    on_step: "OnStep | None" = None,
+    face: int | None = 0,
+    eyes: "Sequence[Point]" = (),
+) -> "tuple[Editor, Inversion]":
+    """The editor, and the picture in its terms; arguments as for `answer`. To be called within `refusals`."""
+    path = photo.get("path") if isinstance(photo, dict) else None
+    if not path:
+        raise Refusal(text.NO_PICTURE)
+    if not Path(path).is_file():
+        raise Refusal(text.PICTURE_GONE)
+    if align == "eyes" and len(eyes) < 2:
+        raise Refusal(text.TAP_EYES)
+    if align not in ("auto", "eyes", "none"):
+        raise Refusal(text.UNKNOWN_ALIGN)
+    editor = get_editor()
+    where = tuple(eyes) if align == "eyes" else align
+    return editor, editor.invert(path, where, on_step, _index(face))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turns every failure inside into a Refusal with a sentence for the visitor."""
+    from clipinverter.checkpoints import CheckpointError  # slow: it needs PyTorch
+
+    try:
+        yield
     except NoFaceError as error:
         raise NoFace(str(error)) from None
     except (PhotoError, PromptError, StrengthError, CheckpointError) as error:

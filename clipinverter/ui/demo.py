@@ -11,7 +11,7 @@ from PIL import Image
 
 from clipinverter.domains import Domain
 from clipinverter.origin import save_png
-from clipinverter.ui import api, layout, style, text
+from clipinverter.ui import api, compare, layout, style, text
 from clipinverter.ui.pointing import Point, Pointing, numbered, to_tap
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ SHOWN = 1600  # pixels of the longer side of a picture on the page
 class _Page(gr.Blocks):
     async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **options: Any) -> Any:
         """A plain HTTP request may leave out what has a default, as the client library does."""
-        if block_fn.api_name == "edit":
-            inputs = [*inputs, *EDIT_DEFAULTS[len(inputs) :]]
+        defaults = {"edit": EDIT_DEFAULTS, "compare": compare.DEFAULTS}.get(block_fn.api_name, ())
+        inputs = [*inputs, *defaults[len(inputs) :]]
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 
 
 def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks:
-    """Builds the page and the endpoint `/edit`.
+    """Builds the page and the endpoints `/edit` and `/compare`.
 
     Args:
         get_editor: called for every request; may block until the models are loaded.
@@ -48,6 +48,7 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
         widgets = layout.draw(domain)
         _connect_page(widgets, get_editor)
         _connect_endpoint(widgets, get_editor)
+        compare.add(widgets, get_editor)
         if domain.examples:  # so that the first thing to see is an edit
             demo.load(
                 lambda: (str(domain.examples[0]), domain.suggestions[0]),

@@ -86,6 +86,11 @@ CSS = """
 #status .status { padding: 6px 12px; border-left: 3px solid var(--color-accent); }
 #status .note { color: var(--body-text-color-subdued); font-size: var(--text-sm); }
 #status .failed { border-left-color: #b45309; font-weight: 600; }
+#compare .card p { margin: 0; font-variant-numeric: tabular-nums; font-size: var(--text-sm); }
+#compare .card .title { font-weight: 600; font-size: var(--text-md); }
+#compare .card .failed { color: #b45309; }
+.dark #compare .card .failed { color: #f59e0b; }
+#compare .card progress { width: 100%; height: 6px; accent-color: var(--color-accent); }
 #note p { color: var(--body-text-color-subdued); font-size: var(--text-sm); }
 footer .divider { display: none; }
 :focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
@@ -104,15 +109,15 @@ footer .divider { display: none; }
 SCRIPT = """
 () => {
   const label = () => {
-    const result = document.getElementById("result");
-    if (result) {
+    document.querySelectorAll("#result, #compare .before-after").forEach((result) => {
+      const by = result.id === "result" ? "" : ` by ${result.id.replace("compare-", "")}`;
       result.setAttribute("role", "group");
-      result.setAttribute("aria-label", "Before and after; drag the divider to compare");
+      result.setAttribute("aria-label", `Before and after${by}; drag the divider to compare`);
       result.querySelectorAll("img").forEach((image, index) => {
-        const name = index ? "After the edit" : "Before the edit";
+        const name = (index ? "After the edit" : "Before the edit") + by;
         if (image.alt !== name) image.alt = name;
       });
-    }
+    });
     document.querySelectorAll("#examples button").forEach((button, index) => {
       button.setAttribute("aria-label", `Example ${index + 1}`);
     });

@@ -1,0 +1,105 @@
+"""The endpoint /compare of a running server: it streams, refuses in sentences, stops, and leaves nothing behind."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from clipinverter.editor import Editor
+from clipinverter.styleclip import comparison, optimization
+from clipinverter.styleclip.method import TITLES
+from clipinverter.styleclip.settings import Settings
+from tests.serving import serve
+from tests.tiny import picture, tiny_models
+
+PROMPT = "a smiling woman"
+STEPS = 40
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    return Editor(tiny_models())
+
+
+@pytest.fixture(scope="module")
+def client(editor):
+    with pytest.MonkeyPatch.context() as patch, serve(lambda: editor) as address:
+        own = Settings(steps=STEPS)
+        patch.setattr(optimization, "settings_of", lambda domain: own)
+        patch.setattr(comparison, "EVERY", 0.0)
+        yield Client(address, verbose=False)
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    path = tmp_path / "photo.png"
+    picture(7).save(path)
+    return path
+
+
+def compare(client, photo, prompt=PROMPT, strength=1.0, align="none"):
+    return client.submit(handle_file(photo), prompt, strength, align, api_name="/compare")
+
+
+def pixels(path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_it_streams_to_the_results_of_all_methods(client, editor, photo):
+    answers = [*compare(client, photo)]
+    assert [row["state"] for row in answers[0][-1]] == ["waiting"] * 4
+    assert any(row["note"].startswith("step ") for answer in answers for row in answer[-1])
+    before, first, mapper, direction, optimized, rows = answers[-1]
+    assert [row["method"] for row in rows] == list(TITLES)
+    assert [row["state"] for row in rows] == ["done", "failed", "failed", "done"]
+    assert "No mapper is trained" in rows[1]["note"]
+    assert (mapper, direction) == (None, None)
+    inversion = editor.invert(picture(7), "none")
+    assert np.array_equal(pixels(before), np.asarray(inversion.image))
+    assert np.array_equal(pixels(first), np.asarray(editor.edit(inversion, PROMPT).image))
+    assert not np.array_equal(pixels(optimized), pixels(before))
+    assert rows[3]["clip_gain"] > 0
+    assert rows[3]["prompt_ms"] > 0
+    rows = [*compare(client, photo, strength=0.5)][-1][-1]
+    assert rows[3]["prompt_ms"] is None  # found before
+    assert rows[3]["strength_ms"] > 0
+
+
+def test_a_client_that_leaves_ends_the_work(client, photo):
+    threads = {t for t in threading.enumerate() if "_work" in t.name}
+    job = compare(client, photo, "a bald man who leaves")
+    while not job.outputs():
+        time.sleep(0.05)
+    job.cancel()
+    deadline = time.monotonic() + 20
+    while {t for t in threading.enumerate() if "_work" in t.name} - threads:
+        assert time.monotonic() < deadline, "the comparison runs on"
+        time.sleep(0.05)
+    assert [*compare(client, photo)][-1][-1][0]["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"prompt": " "}, "Please describe"),
+        ({"strength": 9}, "from 0 to 2"),
+        ({"align": "eyes"}, "Align must be"),
+        ({"align": "yes"}, "Align must be"),
+    ],
+)
+def test_refusals_are_sentences(client, photo, changes, sentence):
+    with pytest.raises(AppError, match=sentence):
+        compare(client, photo, **changes).result()
+
+
+def test_the_endpoint_is_documented(client):
+    endpoint = client.view_api(return_format="dict")["named_endpoints"]["/compare"]
+    assert [p["parameter_name"] for p in endpoint["parameters"]] == [
+        "image", "prompt", "strength", "align", "face"
+    ]  # fmt: skip
+    assert len(endpoint["returns"]) == 6
