@@ -1,4 +1,6 @@
-"""`python -m clipinverter.evaluation portraits|sheet`: measure the embedded models, or draw their contact sheet."""
+"""`python -m clipinverter.evaluation portraits|compare|sheet`: measure the embedded models, or draw
+their contact sheet.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,10 @@ def main() -> None:
     p = commands.add_parser("sheet", help="pictures, inversions and edits")
     p.add_argument("out", type=Path)
     p.add_argument("--cell", type=int, default=128, help="side of each picture, pixels")
+    p = commands.add_parser("compare", help="CLIPInverter and StyleCLIP on held-out scenes")
+    p.add_argument("--portraits", type=int, default=100, help="held-out scenes")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--json", type=Path)
     args = parser.parse_args()
 
     from clipinverter.domains import PORTRAITS
@@ -28,6 +34,18 @@ def main() -> None:
         from clipinverter.evaluation.sheets import edits
 
         edits(Editor(models), PORTRAITS.examples, cell=args.cell).save(args.out)
+        return
+    if args.command == "compare":
+        from clipinverter.editor import Editor
+        from clipinverter.evaluation import judge, metrics
+        from clipinverter.evaluation.compare import compare, table
+
+        judging = judge.load()
+        held = metrics.held_out(args.portraits, PORTRAITS.image_size, args.seed)
+        report = {"seed": args.seed} | compare(Editor(models), judging, held)
+        print(table(report))
+        if args.json:
+            args.json.write_text(json.dumps(report, indent=2))
         return
     report = portraits(models, args.count, args.seed)
     print(json.dumps(report, indent=2))

@@ -118,20 +118,41 @@ def measure(
     seen = [judge.see(x) for x in drawn]
     before, after = STRENGTHS.index(0.0), STRENGTHS.index(1.0)
     columns = [NAMES.index(name) for name in names]
+    scores = [s.log_odds[:, columns].mean().item() for s in seen]
+    return outcome(models, judge, chosen, prompt, names, drawn[before], drawn[after], truth) | {
+        "monotone": float(all(np.diff(scores) > 0))
+    }
+
+
+@torch.no_grad()
+def outcome(
+    models: Models,
+    judge: Judge,
+    chosen: Sequence[tuple[Held, Scene]],
+    prompt: str,
+    names: Sequence[str],
+    before: Tensor,
+    after: Tensor,
+    truth: Tensor,
+) -> dict[str, float]:
+    """What edits by any method brought: `measure` without `monotone`.
+
+    chosen: from `wanting`. before, after, truth [N, 3, S, S]: inversions, their edits, and renders of the true edits.
+    """
+    seen_before, seen_after = judge.see(before), judge.see(after)
+    columns = [NAMES.index(name) for name in names]
     source = truth_of([h.scene for h, _ in chosen])
     untouched = agreement(source, truth_of([scene for _, scene in chosen]))
     untouched[:, [i for i, group in enumerate(variables()) if set(group) & set(columns)]] = False
-    kept = agreement(seen[before].shows, seen[after].shows)[untouched]
-    error = [(x - truth).abs().mean(dim=(1, 2, 3)).mean() for x in drawn]
-    gain = clip_score(models, drawn[after], prompt) - clip_score(models, drawn[before], prompt)
-    scores = [s.log_odds[:, columns].mean().item() for s in seen]
+    kept = agreement(seen_before.shows, seen_after.shows)[untouched]
+    error, nothing = ((x - truth).abs().mean(dim=(1, 2, 3)).mean() for x in (after, before))
+    gain = clip_score(models, after, prompt) - clip_score(models, before, prompt)
     return {
-        "target": float(seen[after].shows[:, columns].all(dim=1).float().mean()),
+        "target": float(seen_after.shows[:, columns].all(dim=1).float().mean()),
         "others_kept": float(kept.float().mean()),
-        "identity": float((seen[before].person * seen[after].person).sum(dim=1).mean()),
-        "counterfactual_ratio": float(error[after] / error[before]),
+        "identity": float((seen_before.person * seen_after.person).sum(dim=1).mean()),
+        "counterfactual_ratio": float(error / nothing),
         "clip_gain_share": float((gain > 0).float().mean()),
-        "monotone": float(all(np.diff(scores) > 0)),
     }
 
 
