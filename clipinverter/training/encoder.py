@@ -28,7 +28,7 @@ from clipinverter.training.losses import identity_loss
 from clipinverter.training.mapping import w_of
 from clipinverter.training.mobilenet import Perceptual
 
-BASE_STEPS, STEPS, BATCH = 4500, 1200, 32
+BASE_STEPS, STEPS, BATCH = 4500, 900, 32
 W, L2, PERCEPTUAL, IDENTITY, DELTA = 0.5, 3.0, 0.6, 0.1, 2e-3
 
 
@@ -55,16 +55,16 @@ def build(domain: Domain, text_image: TextImageModel) -> Encoder:
     return encoder
 
 
-def optimizer_of(encoder: Encoder) -> torch.optim.AdamW:
+def optimizer_of(encoder: Encoder, factor: float) -> torch.optim.AdamW:
     """The linear layers have an equalised learning rate (a factor 0.1 here), so their own is high."""
     trunk, linear, rest = [], [], []
     for name, parameter in encoder.named_parameters():
         group = trunk if ".features." in name else linear if ".linear." in name else rest
         group.append(parameter)
     groups = [
-        {"params": trunk, "lr": 5e-4},
-        {"params": linear, "lr": 4e-2},
-        {"params": rest, "lr": 1e-3},
+        {"params": trunk, "lr": 5e-4 * factor},
+        {"params": linear, "lr": 4e-2 * factor},
+        {"params": rest, "lr": 1e-3 * factor},
     ]
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
 
@@ -131,11 +131,13 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
             losses["identity"] = IDENTITY * identity_loss(*person.chunk(2))
         return sum(losses.values()), {k: v.item() for k, v in losses.items()}
 
-    for name, steps, step in (
-        ("encoder-base", BASE_STEPS, base_step),
-        ("encoder", STEPS, full_step),
+    for name, steps, factor, step in (
+        ("encoder-base", BASE_STEPS, 1.0, base_step),
+        ("encoder", STEPS, 0.3, full_step),
     ):
-        stage = stage_of(name, max(1, int(steps * scale)), encoder, optimizer_of(encoder), step)
+        stage = stage_of(
+            name, max(1, int(steps * scale)), encoder, optimizer_of(encoder, factor), step
+        )
         run(stage, folder, resume=resume)
         encoder.load_state_dict(stage.state["average"].module.state_dict())
         weights.write(folder, "encoder", {**encoder.state_dict(), "latent_avg": latent_avg})

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from clipinverter import checkpoints
 from clipinverter.domains import Domain
-from clipinverter.models.stylegan2 import Discriminator, Generator, grow
+from clipinverter.models.discriminator import Discriminator
+from clipinverter.models.stylegan2 import Generator, grow
 from clipinverter.training import data, mapping, weights
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import r1_penalty

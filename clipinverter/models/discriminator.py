@@ -1,0 +1,100 @@
+"""StyleGAN2's residual discriminator, which judges in training what the generator draws.
+
+Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (CVPR 2020).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from clipinverter.models.ops import (
+    EqualConv2d,
+    EqualLinear,
+    at_least_float32,
+    blur,
+    blur_kernel,
+    channels_last,
+)
+from clipinverter.models.stylegan2 import check_size
+
+
+class DiscriminatorBlock(nn.Module):
+    """Residual block that halves the size. Both branches are blurred before they are sampled."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        gain = 1 / math.sqrt(2)  # keeps the variance of the sum
+        self.conv1 = EqualConv2d(in_channels, in_channels, 3, activate=True)
+        self.conv2 = EqualConv2d(
+            in_channels, out_channels, 3, stride=2, padding=0, activate=True, gain=gain
+        )
+        self.skip = EqualConv2d(in_channels, out_channels, 1, stride=2, bias=False, gain=gain)
+        self.register_buffer("kernel", blur_kernel())
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = self.skip(blur(x, self.kernel, 1))
+        return self.conv2(blur(self.conv1(x), self.kernel, 2)) + skip
+
+
+class Discriminator(nn.Module):
+    """StyleGAN2's residual discriminator, optionally conditioned by projection.
+
+    Projection (Miyato & Koyama, "cGANs with Projection Discriminator") adds the inner product of
+    the last features and a linear map of the condition to the score.
+
+    Args:
+        size, channel_base, channel_max: as for the generator.
+        cond_dim: width of the condition, 0 for none.
+    """
+
+    def __init__(
+        self, size: int, channel_base: int = 32768, channel_max: int = 512, cond_dim: int = 0
+    ) -> None:
+        super().__init__()
+        check_size(size)
+
+        def channels(resolution: int) -> int:
+            return min(channel_max, channel_base // resolution)
+
+        resolutions = [2**k for k in range(size.bit_length() - 1, 2, -1)]
+        self.from_rgb = EqualConv2d(3, channels(size), 1, activate=True)
+        self.blocks = nn.ModuleDict(
+            {str(r): DiscriminatorBlock(channels(r), channels(r // 2)) for r in resolutions}
+        )
+        width = channels(4)
+        self.final_conv = EqualConv2d(width + 1, width, 3, activate=True)
+        self.final_linear = EqualLinear(width * 16, width, activate=True)
+        self.score = EqualLinear(width, 1)
+        self.condition = EqualLinear(cond_dim, width) if cond_dim else None
+
+    def forward(self, images: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Images [B, 3, size, size] and condition [B, cond_dim] -> scores [B], high for real."""
+        if (cond is None) != (self.condition is None):
+            raise ValueError("a condition is needed if and only if the discriminator has cond_dim")
+        x = self.from_rgb(channels_last(images))
+        for block in self.blocks.values():
+            x = block(x)
+        x = torch.cat([x, batch_deviation(x)], dim=1)
+        x = self.final_conv(x)
+        features = at_least_float32(self.final_linear(x.flatten(1)))
+        with torch.autocast(features.device.type, enabled=False):
+            score = self.score(features).squeeze(1)
+            if cond is not None:
+                projection = (features * self.condition(cond)).sum(dim=1)
+                score = score + projection / math.sqrt(features.shape[1])
+        return score
+
+
+def batch_deviation(x: Tensor, group: int = 4) -> Tensor:
+    """Mean standard deviation within groups of images, a constant map [B, 1, H, W] each.
+
+    Groups are neighbours in the batch, so that real and generated images that are scored in one
+    batch don't mix. They hold up to `group` images: the largest number that divides the batch.
+    """
+    batch, _, height, width = x.shape
+    group = next(g for g in range(min(group, batch), 0, -1) if batch % g == 0)
+    grouped = at_least_float32(x).unflatten(0, (-1, group))
+    deviation = torch.sqrt(grouped.var(dim=1, unbiased=False) + 1e-8).mean(dim=(1, 2, 3))
+    deviation = deviation.repeat_interleave(group).view(-1, 1, 1, 1)
+    return deviation.expand(-1, 1, height, width).to(x.dtype)
