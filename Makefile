@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test lint format train-portraits clean
+.PHONY: help demo test lint format train-portraits train-judge clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
 
@@ -25,9 +25,13 @@ format: $(VENV)/.dev ## mend style and format
 
 IMAGES := data/portraits-128
 train-portraits: $(VENV)/.train ## render portraits and train the embedded weights (hours; resumes)
-	$(BIN)/python -m clipinverter.portraits dataset $(IMAGES) --count 8192 --size 128 --seed 1
+	$(BIN)/python -m clipinverter.portraits dataset $(IMAGES) --count 12288 --size 128 --seed 1
 	$(BIN)/python -m clipinverter.training all --images $(IMAGES) --resume
 	$(BIN)/python -m clipinverter.training export
+
+train-judge: $(VENV)/.train ## render a set of its own and train the network that the evaluation judges by
+	$(BIN)/python -m clipinverter.portraits dataset data/judge-128 --count 4096 --size 128 --seed 2
+	$(BIN)/python -m clipinverter.training judge --images data/judge-128 --resume
 
 clean: ## remove .venv and caches; trained runs and data stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
