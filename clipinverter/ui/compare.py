@@ -117,9 +117,8 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: "Callable[[], Ed
         except api.Refusal as refusal:
             blank = {own.words[name]: _card(name) for name in METHODS}
             yield blank | over | {own.status: text.status(str(refusal), failed=True)}
-            return
-        line = "Stopped." if stop.is_set() else "All four are through."
-        yield over | {own.status: text.status(line)}
+        else:
+            yield over
 
     def _shown(run: "Iterator[tuple[Any, Sequence[Card]]]") -> Iterator[dict[Any, Any]]:
         before: dict[str, Card] = {}
@@ -136,7 +135,10 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: "Callable[[], Ed
                     pair = after and (saved(inversion.image), saved(after))
                     update[own.pictures[card.method]] = pair
                 before[card.method] = card
-            yield update
+            if update:
+                yield update
+        stopped = any(card.state == "stopped" for card in cards)
+        update = {own.status: text.status("Stopped." if stopped else "All four are through.")}
         for kind, path in _write(inversion, cards, saved.folder).items():
             update[own.files[kind]] = gr.DownloadButton(value=path, interactive=True)
         yield update

@@ -1,0 +1,132 @@
+"""The comparison in a real browser. Screenshots for looking at are written to runs/screenshots."""
+
+import json
+import threading
+import time
+
+import pytest
+from PIL import Image
+
+from clipinverter import align
+from clipinverter.editor import Editor
+from clipinverter.styleclip import optimization
+from clipinverter.styleclip.method import TITLES
+from clipinverter.styleclip.settings import Settings
+from tests import test_browser
+from tests.serving import serve
+from tests.test_browser import (
+    DESKTOP,
+    SCREENSHOTS,
+    ask,
+    browser,  # noqa: F401
+    expect,
+    open_page,
+    viewport,  # noqa: F401
+)
+from tests.tiny import picture, tiny_models
+
+pytestmark = test_browser.pytestmark
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """How long the optimisation is; read by the first comparison of a server."""
+    chosen = {"steps": 40}
+    own = lambda domain: Settings(steps=chosen["steps"])  # noqa: E731
+    monkeypatch.setattr(optimization, "settings_of", own)
+    return chosen
+
+
+@pytest.fixture
+def url(steps, tmp_path, monkeypatch):
+    monkeypatch.setattr(align, "detect_faces", lambda photo: [])
+    path = tmp_path / "0.png"
+    picture(0, (128, 128)).save(path)
+    editor = Editor(tiny_models())
+    with serve(lambda: editor, [path]) as address:
+        yield address
+
+
+def open_comparison(browser, url, size=DESKTOP):  # noqa: F811
+    page = open_page(browser, url, size)
+    page.get_by_role("button", name="Compare with StyleCLIP").click()
+    return page
+
+
+def start(page):
+    return page.get_by_role("button", name="Compare all four")
+
+
+def state(page):
+    return page.locator("#compare-status")
+
+
+def card(page, method):
+    return page.locator("#compare .card").filter(has_text=TITLES[method]).first
+
+
+def workers() -> int:
+    return sum("_work" in thread.name for thread in threading.enumerate())
+
+
+def test_one_press_runs_all_methods(browser, url, viewport, tmp_path):  # noqa: F811
+    page = open_comparison(browser, url, viewport)
+    start(page).click()
+    expect(state(page)).to_contain_text("All four are through", timeout=90_000)
+    for method in ("clipinverter", "optimization"):
+        expect(card(page, method)).to_contain_text("CLIP score")
+        expect(card(page, method)).to_contain_text("Once a prompt")
+        expect(page.get_by_alt_text(f"Before the edit by {method}")).to_be_visible()
+        expect(page.get_by_alt_text(f"After the edit by {method}")).to_be_visible()
+    expect(card(page, "mapper")).to_contain_text("No mapper is trained for this prompt")
+    expect(card(page, "direction")).to_contain_text("styleclip relevance")
+    for label, name in (("Sheet (PNG)", "png"), ("Table (CSV)", "csv"), ("Table (JSON)", "json")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label).click()
+        download.value.save_as(tmp_path / name)
+    with Image.open(tmp_path / "png") as sheet:
+        assert sheet.width > 1500
+    rows = json.loads((tmp_path / "json").read_text())
+    assert [row["method"] for row in rows] == list(TITLES)
+    assert len((tmp_path / "csv").read_text().splitlines()) == 5
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= viewport["width"], "the page scrolls sideways"
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(500)
+    page.screenshot(path=SCREENSHOTS / f"compare-{viewport['width']}.png", full_page=True)
+    page.context.close()
+
+
+def test_stop_in_the_middle_and_compare_again(browser, url, steps):  # noqa: F811
+    steps["steps"] = 100_000
+    page = open_comparison(browser, url)
+    for _ in range(2):
+        start(page).click()
+        expect(card(page, "optimization")).to_contain_text("step", timeout=60_000)
+        expect(page.get_by_alt_text("After the edit by optimization")).to_be_visible()
+        assert workers() == 1
+        page.get_by_role("button", name="Stop").click()
+        expect(state(page)).to_contain_text("Stopped")
+        expect(card(page, "optimization")).to_contain_text("the best so far")
+        deadline = time.monotonic() + 10
+        while workers():
+            assert time.monotonic() < deadline, "the comparison runs on"
+            page.wait_for_timeout(50)
+    # Edits work as before, and a visitor who leaves leaves no work behind.
+    ask(page, "after a stop")
+    start(page).click()
+    expect(card(page, "optimization")).to_contain_text("step", timeout=60_000)
+    page.context.close()
+    deadline = time.monotonic() + 30
+    while workers():
+        assert time.monotonic() < deadline, "the comparison runs on"
+        time.sleep(0.1)
+
+
+def test_without_words_it_says_so(browser, url):  # noqa: F811
+    page = open_comparison(browser, url)
+    page.get_by_label("How should the person look?").fill("")
+    start(page).click()
+    expect(state(page)).to_contain_text("Please describe", timeout=30_000)
+    expect(start(page)).to_be_enabled()
+    page.context.close()
