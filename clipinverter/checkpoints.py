@@ -152,6 +152,7 @@ def save_weights(path: PathLike, weights: Mapping[str, Tensor], half: bool = Tru
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     safetensors.torch.save_file(kept, partial)
+    partial.chmod(0o644)  # a server may run as somebody else
     partial.replace(path)
     return sha256(path)
 

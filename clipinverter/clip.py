@@ -30,6 +30,7 @@ PORTRAITS = {
 }
 """The embedded text-image model: MobileNetV2 and a four-layer text transformer on the standard CLIP tokens."""
 
+OPENAI = "ViT-B-32-quickgelu"  # open_clip's name; OpenAI trained with QuickGELU
 _OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -89,8 +90,7 @@ def build(config: dict) -> TextImageModel:
 
 def openai_vit_b_32() -> TextImageModel:
     """OpenAI's ViT-B/32 without weights: the model that the authors' checkpoints are conditioned on."""
-    from open_clip import create_model, get_tokenizer
+    from open_clip import CLIP, get_model_config, get_tokenizer
 
-    name = "ViT-B-32-quickgelu"  # OpenAI trained with QuickGELU
-    model = create_model(name, load_weights=False)
-    return TextImageModel(model.eval(), get_tokenizer(name), 224, _OPENAI_MEAN, _OPENAI_STD)
+    model = CLIP(**get_model_config(OPENAI))
+    return TextImageModel(model.eval(), get_tokenizer(OPENAI), 224, _OPENAI_MEAN, _OPENAI_STD)

@@ -109,7 +109,9 @@ def _from_drive(address: str, path: Path) -> Path:
 def _from_hub(folder: Path) -> Path:
     from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
-    published = get_pretrained_cfg("ViT-B-32-quickgelu", "openai")
+    from clipinverter.clip import OPENAI
+
+    published = get_pretrained_cfg(OPENAI, "openai")
     return Path(download_pretrained(published, cache_dir=str(folder)))
 
 

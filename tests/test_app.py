@@ -13,7 +13,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.slow
 def test_the_page_is_served_on_the_port_that_the_host_names():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -184,7 +184,6 @@ class TestRetinaFace:
         monkeypatch.setattr(faces, "_retinaface_network", lambda: stand_in)
         assert corner_distance(align(photo).quad, quad) < CLOSE
 
-    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore")
     def test_its_network_loads_from_a_file(self, photo, tmp_path, monkeypatch):
         from facexlib.detection.retinaface import RetinaFace

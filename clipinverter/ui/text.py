@@ -20,8 +20,8 @@ HOW_IT_WORKS = """
 Strength 0 is the inversion itself, 1 the published method, 2 an exaggeration. Every stage is kept:
 another prompt does not repeat the inversion, and another strength runs only the generator.
 
-The authors' own model for photographs of faces (FFHQ, 1024 px) is not part of this project; loading
-their files with one command is being worked on.
+The authors' own model for photographs of faces (FFHQ, 1024 px) is not part of this project; whoever
+runs this page can fetch it by `python -m clipinverter download faces`.
 
 Baykal et al., *CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editing*, ACM Transactions
 on Graphics, 2023.
@@ -29,7 +29,8 @@ on Graphics, 2023.
 PRIVACY = (
     "Pictures are processed on the machine that runs this page and nowhere else. Their files are "
     "deleted within two hours; recent results stay in its memory until newer ones replace them. A "
-    "downloaded picture carries its prompt and strength as metadata."
+    "downloaded picture carries its prompt, strength, method and model as metadata, and nothing about "
+    "yours."
 )
 
 ENDPOINT = (
