@@ -110,7 +110,8 @@ class Editor:
             key, lambda: self._invert(load(), digest, align, face, key, on_step)
         )
         if hit:
-            inversion = replace(inversion, stages=(), cached=INVERSION_STAGES)
+            kept = inversion.stages
+            inversion = replace(inversion, stages=(), cached=INVERSION_STAGES, kept=kept)
         return replace(inversion, crop=inversion.crop.copy(), image=inversion.image.copy())
 
     def edit(
@@ -147,12 +148,15 @@ class Editor:
             )
         stages: tuple[Stage, ...] = ()
         cached: tuple[str, ...] = ()
+        kept: tuple[Stage, ...] = ()
         if direction_hit:
             cached += DIRECTION_STAGES
+            kept += direction.stages
         else:
             stages += direction.stages
         if rendering_hit:
             cached += ("generator",)
+            kept += rendering.stages
         else:
             stages += rendering.stages
         return Edit(
@@ -163,6 +167,7 @@ class Editor:
             truncated=direction.truncated,
             stages=stages,
             cached=cached,
+            kept=kept,
             inversion=inversion,
         )
 

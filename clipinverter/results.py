@@ -34,6 +34,7 @@ class Inversion:
         face: index of the one that was cut out.
         stages: what ran for this call; empty when the whole Inversion was cached.
         cached: what did not need to run.
+        kept: the same with the times that it took when it ran.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Inversion:
     face: int
     stages: tuple[Stage, ...]
     cached: tuple[str, ...] = ()
+    kept: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class Edit:
         truncated: the prompt had more tokens than the text model reads; its end was ignored.
         stages: what ran for this call, in order.
         cached: what did not need to run.
+        kept: the same with the times that it took when it ran.
         inversion: what was edited.
     """
 
@@ -72,6 +75,7 @@ class Edit:
     stages: tuple[Stage, ...]
     cached: tuple[str, ...]
     inversion: Inversion
+    kept: tuple[Stage, ...] = ()
 
 
 class Direction(NamedTuple):

@@ -181,10 +181,13 @@ def test_what_is_said_of_a_card(finished):
     assert [line.split(":")[0] for line in said[2:]] == [
         "Once a picture", "Once a prompt", "Once a strength"
     ]  # fmt: skip
+    kept = dataclasses.replace(done.edit, stages=(), kept=done.edit.stages)
+    said = lines(dataclasses.replace(done, edit=kept))
+    assert [line.endswith(" ms, kept") for line in said[2:]] == [False, True, True]
     assert "Stopped; the best so far" in lines(dataclasses.replace(done, state="stopped"))
     assert lines(finished[1]) == [finished[1].note]
     assert [duration(ms) for ms in (None, 0.2, 999.4, 61_000)] == [
-        "kept",
+        "–",
         "1 ms",
         "999 ms",
         "61.0 s",

@@ -66,7 +66,7 @@ def test_it_streams_to_the_results_of_all_methods(client, editor, photo):
     assert rows[3]["clip_gain"] > 0
     assert rows[3]["prompt_ms"] > 0
     rows = [*compare(client, photo, strength=0.5)][-1][-1]
-    assert rows[3]["prompt_ms"] is None  # found before
+    assert rows[3]["kept"] == "picture prompt"
     assert rows[3]["strength_ms"] > 0
 
 

@@ -126,6 +126,7 @@ def test_the_same_again_runs_nothing(counted):
     assert same(first.image, again.image)
     assert again.stages == ()
     assert again.cached == ("text", "adapter", "residual", "remapper", "generator")
+    assert tuple(stage.name for stage in again.kept) == again.cached
 
 
 def test_upper_and_lower_case_are_different_prompts(counted):

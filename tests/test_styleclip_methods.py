@@ -96,8 +96,10 @@ def test_times_are_split_by_how_often_they_are_needed(method, inversion):
     assert first.picture == pytest.approx(sum(stage.ms for stage in inversion.stages))
     assert first.prompt > 0
     assert first.strength > 0
-    again = times(method.edit(dataclasses.replace(inversion, stages=()), PROMPT, 0))
-    assert again == (type(again))(None, None, None)
+    assert first.kept == ()
+    known = dataclasses.replace(inversion, stages=(), kept=inversion.stages)
+    again = times(method.edit(known, PROMPT, 0))
+    assert again == (first.picture, first.prompt, None, ("picture", "prompt"))
 
 
 def test_refusals_are_those_of_the_editor(method, inversion):

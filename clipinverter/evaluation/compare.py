@@ -15,7 +15,7 @@ from clipinverter.evaluation.judge import Judge
 from clipinverter.evaluation.metrics import Held, picture
 from clipinverter.images import to_pil, to_tensor
 from clipinverter.styleclip.comparison import Comparison
-from clipinverter.styleclip.method import Method, MethodError, times
+from clipinverter.styleclip.method import Method, MethodError
 from clipinverter.styleclip.settings import settings_of
 
 PROMPTS = {
@@ -96,10 +96,9 @@ def _edited(
     for h in held:
         inversion = editor.invert(to_pil(h.image[None]), "none")
         edit = method.edit(inversion, prompt)
-        took = times(edit)
         before.append(to_tensor(inversion.image))
         after.append(to_tensor(edit.image))
-        ms.append((took.prompt or 0.0) + (took.strength or 0.0))
+        ms.append(sum(stage.ms for stage in edit.stages))
     return torch.cat(before), torch.cat(after), ms
 
 

@@ -183,7 +183,7 @@ class Comparison:
 
 
 def row(card: Card) -> dict[str, Any]:
-    """A card in numbers and words, for JSON and CSV. Times in ms; null for what was kept from before or did not run."""
+    """A card in numbers and words, for JSON and CSV. Times in ms; `kept` names those of an earlier edit."""
     took = times(card.edit) if card.edit else None
 
     def rounded(value: float | None, digits: int) -> float | None:
@@ -201,6 +201,7 @@ def row(card: Card) -> dict[str, Any]:
         "picture_ms": rounded(took and took.picture, 1),
         "prompt_ms": rounded(took and took.prompt, 1),
         "strength_ms": rounded(took and took.strength, 1),
+        "kept": " ".join(took.kept) if took else "",
     }
 
 

@@ -5,8 +5,6 @@ StyleCLIP's methods find, for a picture and a prompt, how the generator's input 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -95,26 +93,39 @@ def apply(
         stages=stages if cached else move.stages + stages,
         cached=tuple(stage.name for stage in move.stages) if cached else (),
         inversion=inversion,
+        kept=move.stages if cached else (),
     )
 
 
-@dataclass(frozen=True)
-class Times:
-    """Milliseconds that an edit took, by how often they are needed; None where everything was kept from before."""
+class Times(NamedTuple):
+    """Milliseconds that an edit takes, by how often they are needed, and which of the three are from an earlier edit.
+
+    None where nothing ever ran: an edit of strength 0 draws nothing.
+    """
 
     picture: float | None
     prompt: float | None
     strength: float | None
+    kept: tuple[str, ...]
 
 
 def times(edit: Edit) -> Times:
-    """Of the stages that ran for an edit and for its inversion."""
+    """Of the stages of an edit and of its inversion, those included that did not need to run again."""
     ran = edit.inversion.stages + edit.stages
+    kept = edit.inversion.kept + edit.kept
+    found: dict[str, float] = {}
+    for stage in ran + kept:
+        found[_per(stage)] = found.get(_per(stage), 0.0) + stage.ms
+    again = {_per(stage) for stage in ran}
+    return Times(
+        found.get("picture"),
+        found.get("prompt"),
+        found.get("strength"),
+        tuple(name for name in ("picture", "prompt", "strength") if name in {*found} - again),
+    )
 
-    def total(wanted: Sequence[Stage]) -> float | None:
-        return sum(stage.ms for stage in wanted) if wanted else None
 
-    picture = [s for s in ran if s.name in INVERSION_STAGES]
-    strength = [s for s in ran if s.name in PER_STRENGTH]
-    prompt = [s for s in ran if s not in picture and s not in strength]
-    return Times(total(picture), total(prompt), total(strength))
+def _per(stage: Stage) -> str:
+    if stage.name in INVERSION_STAGES:
+        return "picture"
+    return "strength" if stage.name in PER_STRENGTH else "prompt"

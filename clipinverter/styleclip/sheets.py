@@ -52,17 +52,18 @@ def lines(card: Card) -> list[str]:
     found = ["Stopped; the best so far"] if card.state == "stopped" else []
     if card.clip_gain is not None:
         found.append(f"CLIP score {card.clip_gain:+.3f}")
-        same = "no identity network" if card.identity is None else f"{card.identity:.2f}"
+        same = "not measured" if card.identity is None else f"{card.identity:.2f}"
         found.append(f"Same person: {same}")
-    for name, words in (("picture", "picture"), ("prompt", "prompt"), ("strength", "strength")):
-        found.append(f"Once a {words}: {duration(r[f'{name}_ms'])}")
+    for name in ("picture", "prompt", "strength"):
+        again = ", kept" if name in r["kept"].split() else ""
+        found.append(f"Once a {name}: {duration(r[f'{name}_ms'])}{again}")
     return found
 
 
 def duration(ms: float | None) -> str:
-    """A time for people; None is what did not need to run."""
+    """A time for people; None is what nothing took."""
     if ms is None:
-        return "kept"
+        return "–"
     return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{max(round(ms), 1)} ms"
 
 

@@ -30,14 +30,14 @@ INTRO = (
     "CLIPInverter and the three methods of StyleCLIP (Patashnik et al., 2021) edit the same picture "
     "by the same words, at the strength set above. *CLIP score*: how much closer the picture came "
     "to the words. *Same person*: 1 for the same face. Times: once a picture, then once for new "
-    "words, then for every other strength; what was kept from before takes none."
+    "words, then for every other strength; *kept* is what an earlier edit left behind."
 )
 ENDPOINT = (
     "Edits a portrait by text with all four methods: CLIPInverter, and StyleCLIP's latent mapper, "
     "global direction and latent optimisation. Streams: every answer holds the picture before, the "
     "picture of each method as far as there is one, and as JSON a row for each method with its "
     "`state` (waiting, running, done, stopped, failed), a `note`, `clip_gain`, `identity`, and "
-    "times in ms. Arguments as for /edit."
+    "times in ms, of which `kept` names those of an earlier edit. Arguments as for /edit."
 )
 
 
