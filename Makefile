@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test lint format train-portraits train-judge clean
+.PHONY: help demo test lint format train-portraits train-judge train-styleclip clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
 
@@ -32,6 +32,10 @@ train-portraits: $(VENV)/.train ## render portraits and train the embedded weigh
 train-judge: $(VENV)/.train ## render a set of its own and train the network that the evaluation judges by
 	$(BIN)/python -m clipinverter.portraits dataset data/judge-128 --count 4096 --size 128 --seed 2
 	$(BIN)/python -m clipinverter.training judge --images data/judge-128 --resume
+
+train-styleclip: $(VENV)/.train ## what StyleCLIP needs beside the embedded weights (resumes)
+	$(BIN)/python -m clipinverter.styleclip relevance
+	$(BIN)/python -m clipinverter.styleclip train-mapper
 
 clean: ## remove .venv and caches; trained runs and data stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

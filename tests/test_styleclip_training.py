@@ -149,6 +149,14 @@ def test_measuring_goes_on_after_the_last_layer(models, tmp_path, monkeypatch):
     assert measured == [*layers[:3], *layers[2:]]
 
 
+def test_beside_the_authors_relevance_only_statistics_are_measured(models):
+    folder = models.domain.folder / "styleclip"
+    folder.mkdir(parents=True)
+    (folder / "fs3.npy").touch()
+    assert main(["relevance"]) == 0
+    assert sorted(p.name for p in folder.iterdir()) == ["fs3.npy", "statistics.safetensors"]
+
+
 def test_the_statistics_are_those_of_the_styles(models):
     generator = models.generator
     mean, spread = measuring.statistics(generator, 4096)

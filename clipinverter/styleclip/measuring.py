@@ -13,6 +13,7 @@ from clipinverter.loading import Models
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.styleclip.directions import channel_relevance
 from clipinverter.styleclip.relevance import (
+    OFFICIAL,
     covered_layers,
     save_relevance,
     save_statistics,
@@ -45,7 +46,7 @@ def statistics(generator: Generator, samples: int) -> tuple[list[Tensor], list[T
 
 
 def measure(models: Models, target: Path, run: Path, images: int = IMAGES) -> None:
-    """Writes the statistics and the relevance to `target`.
+    """Writes the statistics and the relevance to `target`; only the statistics where the authors' relevance is.
 
     Every finished layer is kept under `run`, by the digest of the networks: a run that was killed goes on after the
     last of them.
@@ -55,6 +56,8 @@ def measure(models: Models, target: Path, run: Path, images: int = IMAGES) -> No
     generator = models.generator
     mean, spread = statistics(generator, SAMPLES)
     save_statistics(target, mean, spread)
+    if (target / OFFICIAL).is_file():
+        return
     parts = run / f"relevance-{digest(models)}-{images}"
     parts.mkdir(parents=True, exist_ok=True)
     z = torch.randn(images, generator.style_dim, generator=torch.Generator().manual_seed(1))
