@@ -93,7 +93,7 @@ def _download(options: argparse.Namespace) -> int:
 def _compare(editor: "Editor", inversion: "Inversion", options: argparse.Namespace) -> None:
     """Writes the sheet; prints a line for each method."""
     from clipinverter.styleclip.comparison import Comparison
-    from clipinverter.styleclip.method import TITLES
+    from clipinverter.styleclip.names import TITLES
     from clipinverter.styleclip.sheets import draw, lines
 
     *_, cards = Comparison(editor).run(inversion, options.prompt, options.strength)

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import io
 import json
 import threading
@@ -9,13 +10,14 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from clipinverter import loading
 from clipinverter.__main__ import main
 from clipinverter.request import PromptError
 from clipinverter.styleclip.comparison import WENT_WRONG, Comparison, row
-from clipinverter.styleclip.method import TITLES
+from clipinverter.styleclip.names import TITLES
 from clipinverter.styleclip.optimization import Optimization
 from clipinverter.styleclip.settings import Settings
 from clipinverter.styleclip.sheets import CELL, as_csv, as_json, draw, duration, lines
@@ -130,8 +132,17 @@ def test_closing_the_iterator_ends_the_work(editor, inversion):  # noqa: F811
         if cards[0].edit:
             break
     assert threading.active_count() == threads + 1
+    assert optimized() > 0
     run.close()
+    del run
     assert threading.active_count() == threads
+    assert optimized() == 0
+
+
+def optimized() -> int:
+    """Latents in memory that an optimisation is working on."""
+    gc.collect()
+    return sum(type(o) is torch.Tensor and o.requires_grad for o in gc.get_objects())
 
 
 def test_others_edit_while_a_comparison_runs(editor, inversion):  # noqa: F811

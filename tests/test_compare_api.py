@@ -12,7 +12,7 @@ from PIL import Image
 
 from clipinverter.editor import Editor
 from clipinverter.styleclip import comparison, optimization
-from clipinverter.styleclip.method import TITLES
+from clipinverter.styleclip.names import TITLES
 from clipinverter.styleclip.settings import Settings
 from tests.serving import serve
 from tests.tiny import picture, tiny_models

@@ -10,7 +10,7 @@ from PIL import Image
 from clipinverter import align
 from clipinverter.editor import Editor
 from clipinverter.styleclip import optimization
-from clipinverter.styleclip.method import TITLES
+from clipinverter.styleclip.names import TITLES
 from clipinverter.styleclip.settings import Settings
 from tests import test_browser
 from tests.serving import serve

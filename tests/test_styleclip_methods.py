@@ -166,7 +166,7 @@ def test_a_prompt_without_a_mapper_is_told_those_there_are(editor, inversion, fo
         method.edit(inversion, "a bald man; rm -rf")
     assert "No mapper is trained for this prompt" in str(refusal.value)
     assert "mappers for: a smiling woman." in str(refusal.value)
-    assert 'train-mapper "a bald man rm rf"' in str(refusal.value)
+    assert 'train-mapper "a bald man rm rf" --domain tiny' in str(refusal.value)
     with pytest.raises(MethodError, match="none yet"):
         LatentMapper(editor, tmp_path / "nothing").edit(inversion, "x" * 1999)
     method.edit(inversion, "A smiling  woman!")  # the same words
@@ -247,21 +247,21 @@ def test_missing_and_wrong_relevance_names_the_command(editor, inversion, folder
         GlobalDirection(editor, tmp_path / "nothing").edit(inversion, PROMPT)
     generator = editor.models.generator
     with pytest.raises(CheckpointError, match="32 numbers a channel"):
-        load_relevance(folder, generator, 512)
+        load_relevance(folder, generator, dataclasses.replace(DOMAIN, text_dim=512))
     save_relevance(folder, torch.ones(7, 32))
     with pytest.raises(CheckpointError, match="do not fit"):
-        load_relevance(folder, generator, 32)
+        load_relevance(folder, generator, DOMAIN)
 
 
 def test_the_authors_relevance_loads_and_pickles_do_not(editor, inversion, folder):
     generator = editor.models.generator
-    ours = load_relevance(folder, generator, 32)
+    ours = load_relevance(folder, generator, DOMAIN)
     np.save(folder / "fs3.npy", ours.vectors.double().numpy())
-    theirs = load_relevance(folder, generator, 32)
+    theirs = load_relevance(folder, generator, DOMAIN)
     assert torch.equal(theirs.vectors, ours.vectors)
     np.save(folder / "fs3.npy", np.array([{"a": 1}]), allow_pickle=True)
     with pytest.raises(CheckpointError, match="not a plain array"):
-        load_relevance(folder, generator, 32)
+        load_relevance(folder, generator, DOMAIN)
 
 
 def test_relevance_covers_the_authors_layers():

@@ -110,7 +110,7 @@ def test_the_shipped_mappers_fit_their_bound(tmp_path):
 def test_relevance_from_the_command_to_an_edit(models):
     assert main(["relevance", "--images", "2"]) == 0
     generator = models.generator
-    found = load_relevance(models.domain.folder / "styleclip", generator, DOMAIN.text_dim)
+    found = load_relevance(models.domain.folder / "styleclip", generator, DOMAIN)
     widths = style_widths(generator)
     assert found.vectors.shape == (sum(widths[i] for i in covered_layers(generator)), 32)
     assert torch.allclose(found.vectors.norm(dim=1), torch.ones(1), atol=1e-2)

@@ -18,7 +18,8 @@ from clipinverter.images import to_tensor
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
 from clipinverter.styleclip.mapper import LatentMapper
-from clipinverter.styleclip.method import TITLES, Method, MethodError, times
+from clipinverter.styleclip.method import Method, MethodError, times
+from clipinverter.styleclip.names import TITLES
 from clipinverter.styleclip.optimization import Optimization, person_features
 from clipinverter.styleclip.steering import GlobalDirection
 

@@ -15,7 +15,7 @@ from clipinverter.domains import Domain
 from clipinverter.editor import Editor, OnStep
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
-from clipinverter.styleclip.method import MethodError, Move, apply, size_of_move
+from clipinverter.styleclip.method import MethodError, Move, apply, command, size_of_move
 from clipinverter.styleclip.networks import SCALE, MapperNetwork, StyleSpaceMapper, network_for
 
 PREFIX = "mapper-"
@@ -97,12 +97,14 @@ class LatentMapper:
         for name, path in trained.items():
             if slug(name) == slug(prompt):
                 return path
-        there_are = "; ".join(trained)
+        train = command(
+            self.editor.models.domain, f'train-mapper "{slug(prompt).replace("-", " ")}"'
+        )
+        there_are = (
+            f"There are mappers for: {'; '.join(trained)}." if trained else "There are none yet."
+        )
         raise MethodError(
-            "No mapper is trained for this prompt. "
-            + (f"There are mappers for: {there_are}. " if trained else "There are none yet. ")
-            + "This command trains one: "
-            f'python -m clipinverter.styleclip train-mapper "{" ".join(slug(prompt).split("-"))}"'
+            f"No mapper is trained for this prompt. {there_are} This command trains one: {train}"
         )
 
     def _move(

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from clipinverter.domains import Domain
 from clipinverter.editor import INVERSION_STAGES, RESIDUAL_SCALE, Editor, OnStep
 from clipinverter.images import to_pil
 from clipinverter.results import Edit, Inversion, Stage
@@ -16,17 +17,15 @@ from clipinverter.results import Edit, Inversion, Stage
 PER_STRENGTH = ("generator",)
 """Stages that run for every strength; those of an inversion run once a picture, all others once a prompt."""
 
-TITLES = {
-    "clipinverter": "CLIPInverter",
-    "mapper": "StyleCLIP mapper",
-    "direction": "StyleCLIP global direction",
-    "optimization": "StyleCLIP optimisation",
-}
-"""What people call the methods, in the order in which they are run: the slow one is last."""
-
 
 class MethodError(ValueError):
     """A method can't do what is asked; the message is a sentence for the person who asked."""
+
+
+def command(domain: Domain, what: str) -> str:
+    """How to call `python -m clipinverter.styleclip` for a domain."""
+    option = "" if domain.name == "portraits" else f" --domain {domain.name}"
+    return f"python -m clipinverter.styleclip {what}{option}"
 
 
 class Method(Protocol):

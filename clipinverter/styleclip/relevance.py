@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from clipinverter.checkpoints import CheckpointError, load_weights, save_weights
+from clipinverter.domains import Domain
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.styleclip.directions import convolutions
-from clipinverter.styleclip.method import MethodError
+from clipinverter.styleclip.method import MethodError, command
 
 RELEVANCE, STATISTICS, OFFICIAL = "relevance.safetensors", "statistics.safetensors", "fs3.npy"
 RESOLUTION = 128  # the authors measure the channels of layers up to this size
@@ -56,20 +57,21 @@ def save_statistics(folder: Path, mean: list[Tensor], spread: list[Tensor]) -> N
     save_weights(folder / STATISTICS, {"mean": torch.cat(mean), "std": torch.cat(spread)})
 
 
-def load_relevance(folder: Path, generator: Generator, text_dim: int) -> Relevance:
+def load_relevance(folder: Path, generator: Generator, domain: Domain) -> Relevance:
     """What the folder holds: our own files, or the authors' fs3.npy in place of our relevance.
 
     Raises:
         MethodError: a file is missing; the message names the command that makes it.
         CheckpointError: a file is damaged or belongs to other networks.
     """
+    again = command(domain, "relevance")
     official = folder / OFFICIAL
     theirs = official.is_file()
     for path in (official if theirs else folder / RELEVANCE, folder / STATISTICS):
         if not path.is_file():
             raise MethodError(
                 f"The global direction needs {path.name} of this model, which is not there. "
-                "This command makes it: python -m clipinverter.styleclip relevance"
+                f"This command makes it: {again}"
             )
     vectors = _read_official(official) if theirs else _entry(folder / RELEVANCE, "relevance")
     widths, layers = style_widths(generator), convolutions(generator)
@@ -77,13 +79,12 @@ def load_relevance(folder: Path, generator: Generator, text_dim: int) -> Relevan
     ends = np.cumsum([widths[i] for i in layers])
     if std.shape != (sum(widths),) or vectors.ndim != 2 or len(vectors) not in ends:
         raise CheckpointError(
-            f"The files in {folder} do not fit the generator. "
-            "Make them again: python -m clipinverter.styleclip relevance"
+            f"The files in {folder} do not fit the generator. Make them again: {again}"
         )
-    if vectors.shape[1] != text_dim:
+    if vectors.shape[1] != domain.text_dim:
         raise CheckpointError(
             f"The relevance in {folder} has {vectors.shape[1]} numbers a channel, the text-image "
-            f"model {text_dim}. Make it again: python -m clipinverter.styleclip relevance"
+            f"model {domain.text_dim}. Make it again: {again}"
         )
     return Relevance(vectors, std.split(widths), layers)
 
@@ -101,6 +102,6 @@ def _entry(path: Path, key: str) -> Tensor:
     weights = load_weights(path)
     if key not in weights:
         raise CheckpointError(
-            f"{path} lacks `{key}`. Make it again: python -m clipinverter.styleclip relevance"
+            f"{path} lacks `{key}`. Make it again, by `python -m clipinverter.styleclip relevance`."
         )
     return weights[key]

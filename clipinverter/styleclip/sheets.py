@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from clipinverter.results import Inversion
 from clipinverter.styleclip.comparison import Card, row
-from clipinverter.styleclip.method import TITLES
+from clipinverter.styleclip.names import TITLES
 
 CELL, GAP, HEAD, FOOT = 256, 12, 72, 132
 INK, PALE, PAPER = (40, 40, 44), (232, 230, 226), (250, 250, 248)

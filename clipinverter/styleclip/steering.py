@@ -45,7 +45,7 @@ class GlobalDirection:
     def relevance(self) -> Relevance:
         """Read when it is first needed; see `load_relevance` for what it raises."""
         m = self.editor.models
-        return load_relevance(self.folder, m.generator, m.domain.text_dim)
+        return load_relevance(self.folder, m.generator, m.domain)
 
     def edit(
         self,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gradio as gr
 from PIL import Image
 
+from clipinverter.styleclip.names import TITLES
 from clipinverter.ui import api, layout, text
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 # A lane of its own: the Editor gives edits of others their turn between two steps of a comparison.
 QUEUE = {"concurrency_id": "compare", "concurrency_limit": 1}
 DEFAULTS = (None, None, 1.0, "auto", 0)  # of the endpoint, in its order
-METHODS = {
-    "clipinverter": ("CLIPInverter", "one pass of an encoder for any words"),
-    "mapper": ("StyleCLIP mapper", "a network trained for these words alone"),
-    "direction": ("StyleCLIP global direction", "the same move for every face"),
-    "optimization": ("StyleCLIP optimisation", "a search for this face and these words"),
+IDEAS = {
+    "clipinverter": "one pass of an encoder for any words",
+    "mapper": "a network trained for these words alone",
+    "direction": "the same move for every face",
+    "optimization": "a search for this face and these words",
 }
 INTRO = (
     "CLIPInverter and the three methods of StyleCLIP (Patashnik et al., 2021) edit the same picture "
@@ -72,7 +73,7 @@ def _draw() -> Widgets:
             stop = gr.Button("Stop", interactive=False)
         status = gr.HTML(elem_id="compare-status", padding=False)
         with gr.Row():
-            for name, (title, _) in METHODS.items():
+            for name, title in TITLES.items():
                 with gr.Column(min_width=230, elem_classes="card"):
                     pictures[name] = gr.ImageSlider(
                         label=title,
@@ -98,7 +99,7 @@ def _draw() -> Widgets:
 def _connect_page(own: Widgets, on: layout.Widgets, get_editor: "Callable[[], Editor]") -> None:
     def prepare() -> dict[Any, Any]:
         """Before the queue, so that Stop works while others are still first."""
-        waiting = {own.words[name]: _card(name, "Waiting") for name in METHODS}
+        waiting = {own.words[name]: _card(name, "Waiting") for name in TITLES}
         return waiting | {
             stopping: Event(),
             own.stop: gr.Button(interactive=True),
@@ -115,7 +116,7 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: "Callable[[], Ed
                 _run(get_editor, photo, prompt, strength, align, pointing.eyes, face, stop)
             )
         except api.Refusal as refusal:
-            blank = {own.words[name]: _card(name) for name in METHODS}
+            blank = {own.words[name]: _card(name) for name in TITLES}
             yield blank | over | {own.status: text.status(str(refusal), failed=True)}
         else:
             yield over
@@ -182,7 +183,7 @@ def _connect_endpoint(on: layout.Widgets, get_editor: "Callable[[], Editor]") ->
         except api.Refusal as refusal:
             raise gr.Error(str(refusal), print_exception=False) from None
 
-    pictures = [gr.Image(label=name, format="png", visible=False) for name in ("before", *METHODS)]
+    pictures = [gr.Image(label=name, format="png", visible=False) for name in ("before", *TITLES)]
     gr.Button(visible=False).click(
         compare,
         [
@@ -243,9 +244,9 @@ def _words(card: "Card") -> str:
 
 def _card(method: str, *lines: str, progress: float | None = None, failed: bool = False) -> str:
     """HTML of what a card says."""
-    title, idea = METHODS[method]
+    title = TITLES[method]
     kind = "class='failed'" if failed else ""
-    said = "".join(f"<p {kind}>{escape(line)}</p>" for line in lines or (idea,))
+    said = "".join(f"<p {kind}>{escape(line)}</p>" for line in lines or (IDEAS[method],))
     bar = f"<progress value='{progress:.3f}' aria-label='{title}'></progress>" if progress else ""
     return f"<p class='title'>{title}</p>{said}{bar}"
 
