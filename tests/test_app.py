@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import httpx
-import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,3 +43,12 @@ def test_importing_the_package_and_drawing_the_page_need_no_pytorch():
         "clipinverter.ui.demo; sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_an_unknown_domain_is_a_sentence():
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT, env=os.environ | {"DOMAIN": "dogs"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("There is no domain 'dogs'; there are: portraits")

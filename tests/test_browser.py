@@ -6,12 +6,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib.cbook
+import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 from clipinverter import align
 from clipinverter.editor import Editor
-from clipinverter.faces import face_of_eyes
+from clipinverter.faces import detect_faces, face_of_eyes
+from clipinverter.photos import load_photo
 from tests.serving import serve
 from tests.tiny import DOMAIN, picture, tiny_models
 
@@ -38,6 +42,13 @@ FACES = {
     (300, 200): [face_of_eyes((190, 70), (240, 70)), face_of_eyes((40, 60), (70, 65))],
     (310, 200): [face_of_eyes((190, 70), (240, 70))],
 }
+PHOTOGRAPHS = (512, 512), (512, 600)  # sizes of scikit-image's and matplotlib's
+
+
+def look_for_faces(photo: Image.Image) -> list:
+    """In photographs for real; in all others those of `FACES`."""
+    return detect_faces(photo) if photo.size in PHOTOGRAPHS else FACES.get(photo.size, [])
+
 
 pytestmark = [
     pytest.mark.browser,
@@ -54,7 +65,7 @@ def url(tmp_path_factory) -> Iterator[str]:
     editor = Editor(tiny_models())
     with pytest.MonkeyPatch.context() as patch, serve(lambda: editor, paths) as address:
         # Looking for faces where there are none takes seconds.
-        patch.setattr(align, "detect_faces", lambda photo: FACES.get(photo.size, []))
+        patch.setattr(align, "detect_faces", look_for_faces)
         yield address
 
 
@@ -312,6 +323,50 @@ def test_the_whole_picture_comes_back(page, tmp_path):
         assert image.text["prompt"] == "all of it"
         assert image.crop((0, 0, 80, 200)).tobytes() == photo.crop((0, 0, 80, 200)).tobytes()
         assert image.tobytes() != photo.tobytes()
+
+
+def photographs(folder: Path) -> dict[str, Path]:
+    """Photographs of people that the test dependencies ship, saved as phones and scanners do."""
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
+        hopper = Image.open(file).convert("RGB")
+    astronaut = Image.fromarray(skimage.data.astronaut())
+    turned, exif = hopper.transpose(Image.Transpose.ROTATE_90), Image.Exif()
+    exif[0x0112] = 6
+    turned.save(folder / "phone.jpg", exif=exif, quality=95)
+    astronaut.save(folder / "astronaut.webp", quality=95)
+    astronaut.convert("CMYK").save(folder / "print.tif")
+    Image.fromarray(skimage.data.camera()).save(folder / "grey.png")
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["phone.jpg", "astronaut.webp", "print.tif", "grey.png"])
+def test_photographs_are_edited_and_come_back_whole(page, tmp_path, name):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    path = photographs(folder)[name]
+    prompt(page).fill("")
+    page.get_by_label("Find it").check()
+    expect(status(page)).to_contain_text("No face was found")
+    remove = page.locator("#photo").get_by_label("Remove Image")
+    if remove.is_visible():
+        remove.click()
+    page.locator("#photo input[type=file]").set_input_files(path)
+    expect(status(page)).to_contain_text("Now describe a change")
+    page.get_by_label("Put the face back").check()
+    ask(page, f"somebody else, {name}")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the picture").click()
+    saved = tmp_path / "downloaded.png"
+    download.value.save_as(saved)
+    photo = load_photo(path)
+    with Image.open(saved) as image:
+        assert image.size == photo.size
+        assert image.info.keys() == {"Software", "method", "model", "prompt", "strength"}
+        same = np.asarray(image) == np.asarray(photo)
+    assert 0.5 < same.all(axis=2).mean() < 0.98
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(500)
+    page.screenshot(path=SCREENSHOTS / f"whole-{name}.png", full_page=True)
 
 
 def test_the_download_is_the_after_picture_with_its_origin(page, tmp_path):

@@ -1,6 +1,7 @@
 """Detection and alignment on the example portraits, and on a real photograph.
 
-The photograph is matplotlib's sample of Rear Admiral Grace Hopper (US Navy, public domain).
+The photographs are matplotlib's sample of Rear Admiral Grace Hopper (US Navy, public domain) and
+scikit-image's of Eileen Collins (NASA, public domain) and of a cat (CC0).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import matplotlib.cbook
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from PIL import Image
 
@@ -114,6 +116,25 @@ def test_a_face_at_the_edge_is_completed(photo, quad):
     assert aligned.crop.size == (256, 256)
     assert corner_distance(aligned.quad + np.array([140, 90]), quad) < CLOSE
     assert (np.asarray(aligned.crop).max(axis=2) == 0).mean() < 0.001
+
+
+def test_another_photograph():
+    """A smaller face in a larger picture."""
+    astronaut = Image.fromarray(skimage.data.astronaut())
+    (face,) = detect_faces(astronaut)
+    points = face.landmarks
+    assert np.linalg.norm(points[36:48].mean(axis=0) - (225, 102)) < 4
+    assert np.linalg.norm(points[48:60].mean(axis=0) - (224, 144)) < 4
+    assert 160 < side(align(astronaut).quad) < 210  # the eyes are 43 apart
+    group = Image.new("RGB", (1024, 512))
+    group.paste(astronaut)
+    group.paste(astronaut.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (512, 0))
+    assert len(detect_faces(group)) == 2
+
+
+def test_a_cat_is_no_person():
+    with pytest.raises(NoFaceError):
+        align(Image.fromarray(skimage.data.cat()))
 
 
 def test_two_points_place_a_face(photo, quad):

@@ -60,6 +60,11 @@ def test_missing_files_are_named(domain):
         load_models(domain, "cpu")
 
 
+def test_files_to_be_downloaded_say_how(domain):
+    with pytest.raises(CheckpointError, match="Run `python -m clipinverter download faces`"):
+        load_models(dataclasses.replace(domain, name="faces"), "cpu")
+
+
 def test_another_file_than_the_expected_one_is_refused(domain):
     path = domain.folder / "adapter.safetensors"
     changed = {key: value + 1 for key, value in checkpoints.load_weights(path).items()}
