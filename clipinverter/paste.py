@@ -14,10 +14,8 @@ from clipinverter.faces import face_of_eyes
 from clipinverter.results import Inversion
 
 SIZE = 256  # pixels of the frame in which mask and colours are made
-MARGIN, FADE = (
-    0.02,
-    0.06,
-)  # of the crop's side: the mask is 0 up to there from the border, then rises
+MARGIN = 0.02  # of the crop's side: the mask is 0 up to this far from the border
+FADE = 0.06  # and rises from there to 1 over this
 MAX_GAIN = 1.4  # by which contrast may be changed
 CROP_EYES = ((0.375, 0.475), (0.625, 0.475))  # in an aligned crop of side 1, as `align` makes it
 
