@@ -47,7 +47,7 @@ PORTRAITS = Settings(
     neutral="person",
     # The embedded text-image model knows little beside faces, so its directions agree far more than CLIP's do.
     betas=tuple(round(0.1 + 0.02 * i, 2) for i in range(41)),
-    mapper_steps=600,
+    mapper_steps=1000,
     mapper_hidden=128,  # eight mappers in 5 MB
     mapper_prompts=(
         "a smiling face",

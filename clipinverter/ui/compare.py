@@ -133,7 +133,8 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: "Callable[[], Ed
                 update[own.words[card.method]] = _words(card)
                 after = card.edit and card.edit.image
                 if last is None or after is not (last.edit and last.edit.image):
-                    pair = after and (saved(inversion.image), saved(after))
+                    first = saved("before", inversion.image)
+                    pair = after and (first, saved(card.method, after))
                     update[own.pictures[card.method]] = pair
                 before[card.method] = card
             if update:
@@ -178,8 +179,9 @@ def _connect_endpoint(on: layout.Widgets, get_editor: "Callable[[], Editor]") ->
         saved = _Pictures(on.download.GRADIO_CACHE)
         try:
             for inversion, cards in _run(get_editor, image, prompt, strength, align, (), face):
-                edits = [card.edit and saved(card.edit.image) for card in cards]
-                yield (saved(inversion.image), *edits, [row(card) for card in cards])
+                edits = [card.edit and saved(card.method, card.edit.image) for card in cards]
+                before = saved("before", inversion.image)
+                yield (before, *edits, [row(card) for card in cards])
         except api.Refusal as refusal:
             raise gr.Error(str(refusal), print_exception=False) from None
 
@@ -252,22 +254,26 @@ def _card(method: str, *lines: str, progress: float | None = None, failed: bool 
 
 
 class _Pictures:
-    """Writes every picture of a run once, where the framework serves files and deletes them later.
+    """Writes the pictures of a run, each once, where the framework serves files and deletes them later.
 
     Left to the framework, a picture that is shown again is written again while a browser may be reading it.
     """
 
     def __init__(self, cache: str) -> None:
         self.folder = Path(cache) / secrets.token_hex(16)
-        self._paths: dict[int, tuple[Image.Image, str]] = {}
+        self._count = 0
+        self._latest: dict[str, tuple[Image.Image, str]] = {}
 
-    def __call__(self, image: Image.Image) -> str:
-        if id(image) not in self._paths:
+    def __call__(self, place: str, image: Image.Image) -> str:
+        """The file of the picture at a place: a method's name, or "before"."""
+        last, path = self._latest.get(place, (None, ""))
+        if image is not last:
             self.folder.mkdir(parents=True, exist_ok=True)
-            path = str(self.folder / f"{len(self._paths)}.png")
+            path = str(self.folder / f"{self._count}.png")
+            self._count += 1
             image.save(path)
-            self._paths[id(image)] = image, path  # the picture too, so that its id stays its own
-        return self._paths[id(image)][1]
+            self._latest[place] = image, path
+        return path
 
 
 def _write(inversion: Any, cards: "Sequence[Card]", folder: Path) -> dict[str, str]:
