@@ -467,7 +467,9 @@ def small():
             patch.setattr(clip_stage, f"{tower}_BATCH", 4)
         for stage in (encoder, adapter):
             patch.setattr(stage, "BASE_STEPS", STEPS)
-        patch.setattr(adapter, "BASE_BATCH", 4)
+        patch.setattr(adapter, "ROWS_STEPS", STEPS)
+        for part in ("BASE", "ROWS"):
+            patch.setattr(adapter, f"{part}_BATCH", 4)
         for stage in (identity, encoder, adapter, remapper):
             patch.setattr(stage, "BATCH", 4)
         yield
@@ -539,6 +541,7 @@ def test_every_stage_resumes_to_the_same_weights(stage, trained, images, tmp_pat
             "clip-text",
             "encoder-base",
             "adapter-base",
+            "adapter-rows",
         )
         killed = part if first else dying(part, STEPS - 1)
         loop.run(killed, folder, resume=resume, save_every=0)

@@ -1,7 +1,7 @@
 """Stage one: CLIPAdapter (paper, sections 3.2 and 3.4).
 
-For the portraits the truth is known: the same scene with the prompt come true. The first stage regresses the base row's
-residual to it, which is cheap; the second one takes all rows and adds the paper's losses with their cycle pass.
+For the portraits the truth is known: the same scene with the prompt come true. The first stages regress the residual
+to it, of the base row, which is cheap, then of all rows; the last one adds the paper's losses with their cycle pass.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from clipinverter.training.loop import bfloat16, run, stage_of
 from clipinverter.training.mapping import w_of
 from clipinverter.training.paper import STAGE_ONE, Teachers, edit_loss, make_batch
 
-BASE_STEPS, BASE_BATCH = 4000, 64
-STEPS, BATCH = 800, 8
+BASE_STEPS, BASE_BATCH = 1600, 64
+ROWS_STEPS, ROWS_BATCH = 1600, 32
+STEPS, BATCH = 600, 8
 SHIFT = 1.0  # weight of the known residual beside the paper's losses
 LOSSES = replace(STAGE_ONE, counterfactual=4.0)
 
@@ -50,23 +51,31 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         """Squared error of the residual [B, rows, D] against the true change of w [B, D]; 1 for doing nothing."""
         return F.mse_loss(shift, true[:, None].expand_as(shift)) / (true.square().mean() + 1e-6)
 
-    def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Coarse features and the base row alone; half of the pictures augmented, for the sake of photographs."""
-        indices = rng.integers(len(rendered), size=BASE_BATCH)
+    def regression(rng: np.random.Generator, count: int, base_only: bool) -> tuple[Tensor, dict]:
+        """The residual of the base row, or of all rows, against the known change. Half of the pictures are augmented,
+        for the sake of photographs."""
+        indices = rng.integers(len(rendered), size=count)
         pictures = rendered.batch(indices, domain.image_size)
-        half = BASE_BATCH // 2
-        pictures = torch.cat([data.augment(pictures[:half], rng), pictures[half:]])
+        pictures = torch.cat([data.augment(pictures[: count // 2], rng), pictures[count // 2 :]])
         wanted = edits.sample(rendered.latents[indices], frequency, rng)
-        true = w_of(wanted.edited_latents, domain.style_dim) - w_of(
-            wanted.latents, domain.style_dim
-        )
-        with torch.no_grad(), bfloat16():
-            c3 = teachers.features(pictures)[2]
-            text = teachers.text_image.embed_text(wanted.prompts).float()
+        true = w_of(wanted.edited_latents, domain.style_dim)
+        true = true - w_of(wanted.latents, domain.style_dim)
         with bfloat16():
-            base = teachers.encoder.styles[0](adapter.coarse_mapping(c3, text)).float()
-        loss = distance(RESIDUAL_SCALE * base[:, None], true)
+            with torch.no_grad():
+                c1, c2, c3 = teachers.features(pictures)
+                text = teachers.text_image.embed_text(wanted.prompts).float()
+            if base_only:  # needs the coarse features alone
+                codes = teachers.encoder.styles[0](adapter.coarse_mapping(c3, text))[:, None]
+            else:
+                codes = heads(*adapter((c1, c2, c3), text))
+        loss = distance(RESIDUAL_SCALE * codes.float(), true)
         return loss, {"shift": loss.item()}
+
+    def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        return regression(rng, BASE_BATCH, base_only=True)
+
+    def rows_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        return regression(rng, ROWS_BATCH, base_only=False)
 
     def draw(w_plus: Tensor, text: Tensor | None = None) -> Tensor:
         return teachers.generator(w_plus, noise="none").float()  # without any text in stage one
@@ -87,6 +96,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
 
     for name, steps, rate, step in (
         ("adapter-base", BASE_STEPS, 1e-3, base_step),
+        ("adapter-rows", ROWS_STEPS, 1e-3, rows_step),
         ("adapter", STEPS, 3e-4, full_step),
     ):
         stage = stage_of(

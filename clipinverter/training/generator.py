@@ -50,7 +50,7 @@ def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     plan = (
         Phase(64, 4000, 16, 3e-3),
         Phase(128, 18000, 8, 2e-3),
-        Phase(128, 5000, 8, 5e-4, adversary=0.5),
+        Phase(128, 3200, 8, 5e-4, adversary=0.5),
     )
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 

@@ -19,6 +19,7 @@ from clipinverter.training.loop import Stage, bfloat16, cosine, run, set_rate
 from clipinverter.training.paper import STAGE_TWO, Teachers, edit_loss, make_batch
 
 STEPS, BATCH = 300, 8
+RATE = 1e-3  # the authors' 1.5e-4 is for 20,000 steps
 LOSSES = replace(STAGE_TWO, counterfactual=4.0)
 
 
@@ -37,7 +38,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     for row, mlp in enumerate(generator.affine_mlps):
         mlp[-1].weight.data.mul_(0.1)
         mlp[-1].bias.data.copy_(teachers.latent_avg[row + 1])
-    optimizer = torch.optim.AdamW(learning, lr=1.5e-4, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(learning, lr=RATE, weight_decay=0.0)
 
     def draw(w_plus: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         return generator(w_plus, generator.remap_vectors(text).float(), noise="none").float()
