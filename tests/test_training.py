@@ -670,3 +670,18 @@ def test_export_renames_the_remapper_to_the_generator_that_it_is_part_of(tmp_pat
     found = {f.stem: set(load_file(f)) for f in (tmp_path / "out").iterdir()}
     wanted = {part: {part} for part in ("encoder", "adapter", "clip", "identity")}
     assert found == wanted | {"generator": {"remapper"}}
+
+
+def test_the_distance_of_residuals_counts_error_and_shortfall():
+    true = torch.tensor([[2.0, 0.0], [0.0, 0.0]])
+    rows = true[:, None].expand(-1, 3, -1)
+    assert adapter.distance(rows, true).item() == pytest.approx(0, abs=1e-5)
+    assert adapter.distance(0 * rows, true).item() == pytest.approx(1 + adapter.SHORT, rel=1e-4)
+    assert adapter.distance(0.5 * rows, true).item() == pytest.approx(
+        0.25 + 0.25 * adapter.SHORT, rel=1e-4
+    )
+    # Going too far is an error, but no shortfall; so is going anywhere where nothing was asked for.
+    assert adapter.distance(2 * rows, true).item() == pytest.approx(1, rel=1e-4)
+    aside = torch.zeros(2, 3, 2)
+    aside[1, :, 1] = 2.0
+    assert adapter.distance(rows + aside, true).item() == pytest.approx(1, rel=1e-4)

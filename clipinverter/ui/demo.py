@@ -24,7 +24,7 @@ DELETE_EVERY, DELETE_AFTER = 15 * 60, 60 * 60  # seconds
 PROGRESS = gr.Progress()
 STEPS = 10  # of a first edit
 EDIT_DEFAULTS = (None, None, 1.0, "auto", False, 0)  # of the endpoint, in its order
-SHOWN = 1600  # pixels of the longer side of a picture on the page
+SHOWN = 512, 1600  # pixels of the longer side of a picture on the page: at least, at most
 
 
 class _Page(gr.Blocks):
@@ -89,9 +89,8 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> Non
                 notes, extra = [text.TAP_INSTEAD], ask_for_eyes(photo)
             return {on.status: text.status(str(refusal), notes, failed=True), **extra}
         path = _save(got, on.download.GRADIO_CACHE)
-        large = max(got.after.size) > SHOWN
         return {
-            on.result: tuple(map(_reduced, got[:2])) if large else (got.before, path),
+            on.result: (_fitted(got.before), _fitted(got.after)),
             on.status: text.status(text.describe_result(got.info), text.notes(got.info)),
             on.info: got.info,
             on.crop: got.crop,
@@ -237,11 +236,15 @@ def _save(answer: api.Answer, cache: str) -> str:
     return path
 
 
-def _reduced(image: Image.Image) -> Image.Image:
-    """For the screen: what is downloaded has all pixels."""
-    image = image.copy()
-    image.thumbnail((SHOWN, SHOWN))
-    return image
+def _fitted(image: Image.Image) -> Image.Image:
+    """For the screen, smoothly: what is downloaded has the pixels that the model drew."""
+    least, most = SHOWN
+    side = min(max(max(image.size), least), most)
+    if side == max(image.size):
+        return image
+    scale = side / max(image.size)
+    size = [max(1, round(length * scale)) for length in image.size]
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def _numbers(count: int) -> list[tuple[str, int]]:
