@@ -119,6 +119,14 @@ def sources(page: Page) -> list[str]:
     return page.locator("#result img").evaluate_all("images => images.map(i => i.src)")
 
 
+def choose(page: Page, number: int) -> None:
+    """Takes an example and waits until it is the picture to edit, as any visitor does before typing."""
+    photo = page.locator("#photo img")
+    before = photo.get_attribute("src")
+    page.get_by_label(f"Example {number}").click()
+    expect(photo).not_to_have_attribute("src", before)
+
+
 def drag_strength(page: Page, share: float) -> None:
     slider = page.locator("#strength input[type=range]")
     slider.scroll_into_view_if_needed()
@@ -132,7 +140,7 @@ def drag_strength(page: Page, share: float) -> None:
 
 def test_from_an_example_to_an_edit(browser, url, viewport):
     page = open_page(browser, url, viewport)
-    page.get_by_label("Example 2").click()
+    choose(page, 2)
     ask(page, f"a bald man on a screen {viewport['width']} wide")
     expect(page.get_by_alt_text("Before the edit")).to_be_visible()
     expect(page.get_by_alt_text("After the edit")).to_be_visible()
@@ -382,8 +390,8 @@ def test_the_download_is_the_after_picture_with_its_origin(page, tmp_path):
 
 def test_two_visitors_see_their_own_pictures(browser, url):
     pages = [open_page(browser, url, DESKTOP) for _ in range(2)]
-    for number, page in enumerate(pages, start=1):
-        page.get_by_label(f"Example {number}").click()
+    for number, page in enumerate(pages, start=2):
+        choose(page, number)
     for number, page in enumerate(pages, start=1):
         prompt(page).fill(f"visitor {number}")
     for page in pages:
