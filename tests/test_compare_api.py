@@ -71,13 +71,12 @@ def test_it_streams_to_the_results_of_all_methods(client, editor, photo):
 
 
 def test_a_client_that_leaves_ends_the_work(client, photo):
-    threads = {t for t in threading.enumerate() if "_work" in t.name}
     job = compare(client, photo, "a bald man who leaves")
     while not job.outputs():
         time.sleep(0.05)
     job.cancel()
     deadline = time.monotonic() + 20
-    while {t for t in threading.enumerate() if "_work" in t.name} - threads:
+    while any(t.name == comparison.THREAD for t in threading.enumerate()):
         assert time.monotonic() < deadline, "the comparison runs on"
         time.sleep(0.05)
     assert [*compare(client, photo)][-1][-1][0]["state"] == "done"

@@ -10,6 +10,7 @@ from PIL import Image
 from clipinverter import align
 from clipinverter.editor import Editor
 from clipinverter.styleclip import optimization
+from clipinverter.styleclip.comparison import THREAD
 from clipinverter.styleclip.names import TITLES
 from clipinverter.styleclip.settings import Settings
 from tests import test_browser
@@ -66,7 +67,7 @@ def card(page, method):
 
 
 def workers() -> int:
-    return sum("_work" in thread.name for thread in threading.enumerate())
+    return sum(thread.name == THREAD for thread in threading.enumerate())
 
 
 def test_one_press_runs_all_methods(browser, url, viewport, tmp_path):  # noqa: F811

@@ -26,6 +26,7 @@ from clipinverter.styleclip.steering import GlobalDirection
 log = logging.getLogger(__name__)
 
 EVERY = 0.3  # seconds between two looks at what is under way
+THREAD = "comparison"  # name of the thread that works
 GRACE = 0.6  # seconds that a stopped step may take before its card is closed without it
 WENT_WRONG = "Something went wrong here; whoever runs the server finds the reason in its log."
 
@@ -85,7 +86,10 @@ class Comparison:
         cards = {name: Card(name) for name in self.methods}
         news: SimpleQueue[Card | None] = SimpleQueue()
         worker = Thread(
-            target=self._work, args=(inversion, prompt, strength, stop, news.put), daemon=True
+            name=THREAD,
+            target=self._work,
+            args=(inversion, prompt, strength, stop, news.put),
+            daemon=True,
         )
         yield tuple(cards.values())
         worker.start()
