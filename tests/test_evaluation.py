@@ -9,8 +9,8 @@ from tiny import tiny_models
 
 from clipinverter.checkpoints import CheckpointError
 from clipinverter.evaluation import edits, judge, metrics
-from clipinverter.evaluation.judge import NAMES, Judge, Seen, agreement, shown, variables
-from clipinverter.portraits.scene import Scene
+from clipinverter.evaluation.judge import NAMES, Judge, Seen, agreement, shown
+from clipinverter.portraits.scene import Scene, groups
 from clipinverter.training.judge import attribute_loss
 
 
@@ -43,7 +43,7 @@ def test_log_odds_compare_an_attribute_with_all_else_its_variable_could_be():
         by_variable, person = net(images)
     seen = net.see(images, batch=1)
     torch.testing.assert_close(seen.person, person, atol=1e-4, rtol=1e-4)
-    for group, logits in zip(variables(), by_variable, strict=True):
+    for group, logits in zip(groups(), by_variable, strict=True):
         p = logits.softmax(dim=1)[:, :-1]
         odds = seen.log_odds[:, list(group)].sigmoid()
         torch.testing.assert_close(odds, p, atol=1e-4, rtol=1e-4)
@@ -53,21 +53,21 @@ def test_agreement_is_counted_by_variable():
     a = shown(Scene.from_seed(3))[None]
     b = a.clone()
     assert agreement(a, b).all()
-    which = next(i for i, group in enumerate(variables()) if len(group) > 1 and a[0, group[0]])
-    first, second = variables()[which][:2]
+    which = next(i for i, group in enumerate(groups()) if len(group) > 1 and a[0, group[0]])
+    first, second = groups()[which][:2]
     b[0, first], b[0, second] = False, True
-    assert agreement(a, b).sum() == len(variables()) - 1
+    assert agreement(a, b).sum() == len(groups()) - 1
 
 
 def test_the_judge_learns_from_every_variable():
     torch.manual_seed(0)
     rows = torch.stack([shown(Scene.from_seed(seed)) for seed in range(8)])
-    logits = [torch.zeros(8, len(group) + 1, requires_grad=True) for group in variables()]
+    logits = [torch.zeros(8, len(group) + 1, requires_grad=True) for group in groups()]
     loss = attribute_loss(logits, rows)
-    expected = np.mean([math.log(len(group) + 1) for group in variables()])
+    expected = np.mean([math.log(len(group) + 1) for group in groups()])
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     loss.backward()
-    for group, scores in zip(variables(), logits, strict=True):
+    for group, scores in zip(groups(), logits, strict=True):
         # The option that shows, or none of them in the last place, is the one that is pulled up.
         wanted = torch.where(
             rows[:, list(group)].any(1), rows[:, list(group)].float().argmax(1), len(group)

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipinverter.editor import RESIDUAL_SCALE
-from clipinverter.evaluation.judge import NAMES, Judge, agreement, variables
+from clipinverter.evaluation.judge import NAMES, Judge, agreement
 from clipinverter.evaluation.metrics import Held, images_of, invert, picture, truth_of
 from clipinverter.loading import Models
-from clipinverter.portraits.scene import Scene
+from clipinverter.portraits.scene import Scene, groups
 
 EDITS = {
     "smiling": "a smiling face",
@@ -143,7 +143,7 @@ def outcome(
     columns = [NAMES.index(name) for name in names]
     source = truth_of([h.scene for h, _ in chosen])
     untouched = agreement(source, truth_of([scene for _, scene in chosen]))
-    untouched[:, [i for i, group in enumerate(variables()) if set(group) & set(columns)]] = False
+    untouched[:, [i for i, group in enumerate(groups()) if set(group) & set(columns)]] = False
     kept = agreement(seen_before.shows, seen_after.shows)[untouched]
     error, nothing = ((x - truth).abs().mean(dim=(1, 2, 3)).mean() for x in (after, before))
     gain = clip_score(models, after, prompt) - clip_score(models, before, prompt)

@@ -5,7 +5,6 @@ It is trained apart (`training.judge`), on renders of its own.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,20 +14,11 @@ from torch import Tensor, nn
 
 from clipinverter import checkpoints
 from clipinverter.domains import ROOT
-from clipinverter.portraits.scene import ATTRIBUTES, Scene
+from clipinverter.portraits.scene import ATTRIBUTES, Scene, groups
 
 NAMES = tuple(ATTRIBUTES)
 PATH = ROOT / "checkpoints" / "judge" / "judge.safetensors"
 PERSON_DIM = 128
-
-
-@cache
-def variables() -> tuple[tuple[int, ...], ...]:
-    """Attributes (indices into NAMES) that exclude each other, by the variable that they belong to."""
-    members: dict[str, list[int]] = {}
-    for index, name in enumerate(NAMES):
-        members.setdefault(ATTRIBUTES[name].variable, []).append(index)
-    return tuple(tuple(group) for group in members.values())
 
 
 def shown(scene: Scene) -> Tensor:
@@ -53,9 +43,9 @@ class Seen(NamedTuple):
 
 
 def agreement(a: Tensor, b: Tensor) -> Tensor:
-    """Whether two rows of attributes, bool [N, len(NAMES)], say the same of each variable, bool [N, variables]."""
+    """Whether two rows of attributes, bool [N, len(NAMES)], say the same of each variable, bool [N, len(groups())]."""
     same = a == b
-    return torch.stack([same[:, list(group)].all(dim=1) for group in variables()], dim=1)
+    return torch.stack([same[:, list(group)].all(dim=1) for group in groups()], dim=1)
 
 
 class Judge(nn.Module):
@@ -66,7 +56,7 @@ class Judge(nn.Module):
         from torchvision.models import mobilenet_v2
 
         self.features = mobilenet_v2(weights=None).features
-        self.attribute_head = nn.Linear(1280, len(NAMES) + len(variables()))
+        self.attribute_head = nn.Linear(1280, len(NAMES) + len(groups()))
         self.person_head = nn.Linear(1280, PERSON_DIM)
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -78,7 +68,7 @@ class Judge(nn.Module):
         named, none = logits[:, : len(NAMES)], logits[:, len(NAMES) :]
         by_variable = [
             torch.cat([named[:, list(group)], none[:, i : i + 1]], dim=1)
-            for i, group in enumerate(variables())
+            for i, group in enumerate(groups())
         ]
         return by_variable, F.normalize(self.person_head(features), dim=1)
 
@@ -89,7 +79,7 @@ class Judge(nn.Module):
         for part in images.clamp(-1, 1).split(batch):
             by_variable, person = self(part)
             columns = torch.zeros(len(part), len(NAMES))
-            for group, logits in zip(variables(), by_variable, strict=True):
+            for group, logits in zip(groups(), by_variable, strict=True):
                 others = ~torch.eye(logits.shape[1], dtype=torch.bool)
                 columns[:, list(group)] = torch.stack(
                     [

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipinverter.evaluation.judge import Judge, agreement, shown
+from clipinverter.evaluation.judge import NAMES, Judge, agreement, shown
 from clipinverter.loading import Models
 from clipinverter.portraits.captions import plain_caption
-from clipinverter.portraits.scene import ATTRIBUTES, Scene
+from clipinverter.portraits.scene import ATTRIBUTES, Scene, groups
 from clipinverter.portraits.variables import N_LATENTS
 from clipinverter.portraits.words import UNSEEN
 from clipinverter.training.identity import pairs
@@ -130,13 +130,11 @@ def clip_accuracy(
     model = models.text_image
     images = torch.stack([h.image for h in held])
     image = F.normalize(torch.cat([model.embed_image(p) for p in images.split(32)]), dim=1)
-    by_variable: dict[str, list[str]] = {}
-    for name, attribute in ATTRIBUTES.items():
-        by_variable.setdefault(attribute.variable, []).append(name)
     accuracy = {}
-    for variable, names in by_variable.items():
-        if len(names) < 2:
+    for group in groups():
+        if len(group) < 2:
             continue
+        names = [NAMES[index] for index in group]
         plain = model.embed_text([plain_caption(name) for name in names])
         right = []
         for i, name in enumerate(names):
@@ -145,7 +143,7 @@ def clip_accuracy(
                 words = plain if text is None else _replaced(plain, i, model.embed_text([text])[0])
                 right.extend((image[rows] @ F.normalize(words, dim=1).t()).argmax(dim=1) == i)
         if right:
-            accuracy[variable] = float(torch.stack(right).float().mean())
+            accuracy[ATTRIBUTES[names[0]].variable] = float(torch.stack(right).float().mean())
     return float(np.mean(list(accuracy.values()))), accuracy
 
 

@@ -71,6 +71,16 @@ ATTRIBUTES: Mapping[str, Attribute] = {
 }
 """Every attribute that can be named, asked for and edited."""
 
+
+@cache
+def groups() -> tuple[tuple[int, ...], ...]:
+    """Attributes (places in ATTRIBUTES) that exclude each other, by the variable that they belong to."""
+    members: dict[str, list[int]] = {}
+    for index, attribute in enumerate(ATTRIBUTES.values()):
+        members.setdefault(attribute.variable, []).append(index)
+    return tuple(tuple(group) for group in members.values())
+
+
 _BY_NAME = {v.name: v for v in VARIABLES}
 _HAIR_NEEDED = {
     "hair_colour",

@@ -10,7 +10,6 @@ Word vectors start from a sentence model and stay frozen: words that training ne
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,10 @@ from torch import Tensor, nn
 from clipinverter import clip as towers
 from clipinverter.clip import TextImageModel
 from clipinverter.portraits.captions import caption, prompt_for
-from clipinverter.portraits.scene import ATTRIBUTES
+from clipinverter.portraits.scene import groups
 from clipinverter.training import data, mobilenet, weights
 from clipinverter.training.loop import bfloat16, run, stage_of
+from clipinverter.training.mapping import directions
 
 TEXT_STEPS, TEXT_BATCH = 600, 128
 IMAGE_STEPS, IMAGE_BATCH = 400, 64
@@ -80,14 +80,6 @@ def choose(
     return [data.NAMES[i] for i in picked]
 
 
-def groups() -> list[list[int]]:
-    """Attributes (indices into data.NAMES) that exclude each other, by the variable they belong to."""
-    members: dict[str, list[int]] = {}
-    for index, name in enumerate(data.NAMES):
-        members.setdefault(ATTRIBUTES[name].variable, []).append(index)
-    return list(members.values())
-
-
 def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: float) -> Tensor:
     """Cross-entropy of the right attribute among those that exclude each other, the mean over variables.
 
@@ -102,7 +94,7 @@ def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: float) -> Tens
     """
     logits = scale * F.normalize(image.float(), dim=1) @ F.normalize(text.float(), dim=1).t()
     losses = []
-    for members in groups():
+    for members in map(list, groups()):
         if len(members) == 1:
             rows = slice(None)
             columns, target = [*members, len(text) - 1], (~shown[:, members[0]]).long()
@@ -114,11 +106,9 @@ def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: float) -> Tens
     return torch.stack(losses).mean()
 
 
-@cache
 def anchors(width: int) -> Tensor:
     """One fixed unit vector an attribute, orthogonal to all others [A, width]: where both towers meet."""
-    noise = np.random.default_rng(20233).standard_normal((width, len(data.NAMES)))
-    return torch.from_numpy(np.linalg.qr(noise)[0].T.astype(np.float32))
+    return torch.from_numpy(directions(len(data.NAMES), width, 20233).T)
 
 
 def meaning(chosen: Sequence[Sequence[str]], width: int) -> Tensor:

@@ -8,7 +8,6 @@ for as long as we could afford.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,15 @@ from torch import Tensor
 
 from clipinverter.domains import Domain
 from clipinverter.models.irse import ArcFace, face_features
-from clipinverter.portraits.scene import Scene
 from clipinverter.portraits.variables import slots
 from clipinverter.training import data, weights
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
-from clipinverter.training.mapping import description, w_of
+from clipinverter.training.mapping import (
+    average_description,
+    descriptions,
+    directions,
+    w_of,
+)
 
 PERSON = ("gender", "age", "ancestry", "skin", "weight", "shape", "nose", "lips", "eye_colour")
 STEPS, BATCH = 600, 32
@@ -36,27 +39,14 @@ def pairs(count: int, rng: np.random.Generator) -> np.ndarray:
     return latents
 
 
-def _described(latents: np.ndarray) -> np.ndarray:
-    return np.stack([description(Scene.from_latent(g), PERSON) for g in latents])
-
-
-@cache
-def _average() -> np.ndarray:
-    return _described(data.random_latents(4096, np.random.default_rng(2))).mean(axis=0)
-
-
-@cache
-def _directions(size: int, width: int) -> np.ndarray:
-    noise = np.random.default_rng(20234).standard_normal((width, size))
-    return np.linalg.qr(noise)[0].astype(np.float32)
-
-
 def places(latents: np.ndarray, width: int) -> Tensor:
-    """Where the persons of these scenes belong: unit vectors [B, width]; the cosine says how alike two persons are."""
-    described = _described(latents) - _average()
-    return F.normalize(
-        torch.from_numpy(described @ _directions(described.shape[1], width).T), dim=1
-    )
+    """Where the persons of these scenes belong: unit vectors [B, width]; the cosine says how alike two persons are.
+
+    Raises ValueError where there are too few dimensions.
+    """
+    described = descriptions(latents, PERSON) - average_description(2, PERSON)
+    to_place = directions(described.shape[1], width, 20234)
+    return F.normalize(torch.from_numpy(described @ to_place.T), dim=1)
 
 
 def train(domain: Domain, folder: Path, *, resume: bool, scale: float = 1.0) -> None:

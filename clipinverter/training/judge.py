@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipinverter.evaluation.judge import PATH, PERSON_DIM, Judge, variables
+from clipinverter.evaluation.judge import PATH, PERSON_DIM, Judge
+from clipinverter.portraits.scene import groups
 from clipinverter.training import data, mobilenet, weights
 from clipinverter.training.identity import places
 from clipinverter.training.loop import bfloat16, run, stage_of
@@ -26,7 +27,7 @@ def attribute_loss(logits: list[Tensor], shown: Tensor) -> Tensor:
         shown: bool [B, len(NAMES)].
     """
     losses = []
-    for group, scores in zip(variables(), logits, strict=True):
+    for group, scores in zip(groups(), logits, strict=True):
         which = shown[:, list(group)]
         target = torch.where(which.any(dim=1), which.float().argmax(dim=1), len(group))
         losses.append(F.cross_entropy(scores, target))

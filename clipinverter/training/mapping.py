@@ -49,18 +49,26 @@ def description(scene: Scene, names: Collection[str] | None = None) -> np.ndarra
 
 
 @cache
-def _directions(size: int, style_dim: int) -> np.ndarray:
-    """Fixed orthonormal columns [style_dim, size]: where each entry of the description points in W."""
-    if size > style_dim:
-        raise ValueError(f"a description of {size} numbers does not fit into w of {style_dim}")
-    noise = np.random.default_rng(20232).standard_normal((style_dim, size))
-    return SPREAD * np.linalg.qr(noise)[0].astype(np.float32)
+def directions(size: int, width: int, seed: int) -> np.ndarray:
+    """Fixed orthonormal columns [width, size]: where each of `size` numbers points.
+
+    Raises ValueError where there are fewer dimensions than numbers.
+    """
+    if size > width:
+        raise ValueError(f"a description of {size} numbers does not fit into {width} dimensions")
+    noise = np.random.default_rng(seed).standard_normal((width, size))
+    return np.linalg.qr(noise)[0].astype(np.float32)
+
+
+def descriptions(latents: np.ndarray, names: Collection[str] | None = None) -> np.ndarray:
+    """`description` of the scenes of latents [B, N_LATENTS], a row each."""
+    return np.stack([description(Scene.from_latent(g), names) for g in latents])
 
 
 @cache
-def _average_description() -> np.ndarray:
-    latents = data.random_latents(4096, np.random.default_rng(1))
-    return np.mean([description(Scene.from_latent(g)) for g in latents], axis=0)
+def average_description(seed: int, names: Collection[str] | None = None) -> np.ndarray:
+    """Of 4096 random scenes."""
+    return descriptions(data.random_latents(4096, np.random.default_rng(seed)), names).mean(axis=0)
 
 
 def w_of(latents: np.ndarray, style_dim: int) -> Tensor:
@@ -68,9 +76,9 @@ def w_of(latents: np.ndarray, style_dim: int) -> Tensor:
 
     Raises ValueError where W has too few dimensions.
     """
-    described = np.stack([description(Scene.from_latent(g)) for g in latents])
-    described -= _average_description()
-    return torch.from_numpy(described @ _directions(described.shape[1], style_dim).T)
+    described = descriptions(latents) - average_description(1)
+    to_w = SPREAD * directions(described.shape[1], style_dim, 20232)
+    return torch.from_numpy(described @ to_w.T)
 
 
 def train(generator: Generator, folder: Path, *, resume: bool, scale: float = 1.0) -> Average:

@@ -39,7 +39,7 @@ class Float32Conv2d(nn.Conv2d):
 def quicken(net: nn.Module) -> nn.Module:
     """Lets strided depthwise convolutions compute in float32, in place; parameters stay where they are.
 
-    On CPUs their bfloat16 gradient has no fast kernel: three of them took four fifths of the whole network's.
+    On CPUs their bfloat16 gradient has no fast kernel: three of them took four fifths of the gradient.
     """
     for module in net.modules():
         if type(module) is nn.Conv2d and module.groups > 1 and module.stride != (1, 1):
