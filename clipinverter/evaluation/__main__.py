@@ -62,6 +62,7 @@ def portraits(models, count: int, seed: int) -> dict:
 
     judge = load()
     held = metrics.held_out(count, models.domain.image_size, seed)
+    seen = judge.see(metrics.images_of(held))
     accuracy, by_variable = metrics.clip_accuracy(models, held)
     per_prompt = max(1, count // 16)
     single = edits.single(models, judge, held, per_prompt)
@@ -71,11 +72,11 @@ def portraits(models, count: int, seed: int) -> dict:
         return float(np.mean([row[key] for row in rows.values()]))
 
     return {
-        **metrics.judging(judge, held),
-        **metrics.generation(models, judge, held),
+        **metrics.judging(judge, held, seen),
+        **metrics.generation(models, judge, held, seen),
         "clip_accuracy": accuracy,
         "clip_unseen_synonyms": metrics.unseen_synonyms(models, held),
-        **metrics.inversion(models, judge, held),
+        **metrics.inversion(models, judge, held, seen),
         "edit_target": mean(single, "target"),
         "edit_others_kept": mean(single, "others_kept"),
         "edit_identity": mean(single, "identity"),

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipinverter.evaluation.judge import NAMES, Judge, agreement, shown
+from clipinverter.evaluation.judge import NAMES, Judge, Seen, agreement, shown
 from clipinverter.loading import Models
 from clipinverter.portraits.captions import plain_caption
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, groups
@@ -63,10 +63,9 @@ def truth_of(scenes: Sequence[Scene]) -> Tensor:
     return torch.stack([shown(scene) for scene in scenes])
 
 
-def judging(judge: Judge, held: Sequence[Held], persons: int = 64) -> dict[str, float]:
+def judging(judge: Judge, held: Sequence[Held], seen: Seen, persons: int = 64) -> dict[str, float]:
     """The judge's own accuracy on unseen renders: of variables, and of picking the same person, on another day, out of
     `persons`."""
-    seen = judge.see(images_of(held))
     latents = pairs(persons, np.random.default_rng([HELD_OUT, 1]))
     days = [picture(Scene.from_latent(g), held[0].image.shape[-1]) for g in latents]
     person = judge.see(torch.stack(days)).person
@@ -79,7 +78,7 @@ def judging(judge: Judge, held: Sequence[Held], persons: int = 64) -> dict[str, 
 
 
 @torch.no_grad()
-def generation(models: Models, judge: Judge, held: Sequence[Held]) -> dict[str, float]:
+def generation(models: Models, judge: Judge, held: Sequence[Held], seen: Seen) -> dict[str, float]:
     """How the generator draws unseen scenes, from their exact w, against the renderer: PSNR in dB, and the share of
     variables in which the judge sees the same."""
     g = models.generator
@@ -87,7 +86,7 @@ def generation(models: Models, judge: Judge, held: Sequence[Held]) -> dict[str, 
     w_plus = w[:, None].expand(-1, g.n_latent, -1)
     drawn = torch.cat([g(part) for part in w_plus.split(16)])
     images = images_of(held)
-    same = agreement(judge.see(drawn).shows, judge.see(images).shows)
+    same = agreement(judge.see(drawn).shows, seen.shows)
     return {
         "generator_psnr": psnr(drawn, images),
         "generator_attributes_kept": float(same.float().mean()),
@@ -102,15 +101,15 @@ def invert(models: Models, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor
 
 
 @torch.no_grad()
-def inversion(models: Models, judge: Judge, held: Sequence[Held]) -> dict[str, float]:
+def inversion(models: Models, judge: Judge, held: Sequence[Held], seen: Seen) -> dict[str, float]:
     """Inverted renders: PSNR in dB, identity cosine, share of variables in which the judge sees the same."""
     images = images_of(held)
     drawn = torch.cat([models.generator(invert(models, part)[0]) for part in images.split(16)])
-    before, after = judge.see(images), judge.see(drawn)
+    after = judge.see(drawn)
     return {
         "inversion_psnr": psnr(drawn, images),
-        "inversion_identity": float((before.person * after.person).sum(dim=1).mean()),
-        "inversion_attributes_kept": float(agreement(before.shows, after.shows).float().mean()),
+        "inversion_identity": float((seen.person * after.person).sum(dim=1).mean()),
+        "inversion_attributes_kept": float(agreement(seen.shows, after.shows).float().mean()),
     }
 
 

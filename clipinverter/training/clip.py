@@ -55,10 +55,8 @@ def word_vectors(tokenizer, width: int) -> Tensor:
 def build(word_cache: Path) -> TextImageModel:
     """The untrained model: ImageNet features, sentence-model word vectors (kept in `word_cache`, they take minutes)."""
     model = towers.build(towers.PORTRAITS)
-    trunk = model.model.visual.trunk.state_dict()
     given = (v for k, v in mobilenet.state().items() if not k.startswith("classifier"))
-    # timm's and torchvision's MobileNetV2 are the same layers in the same order under other names.
-    model.model.visual.trunk.load_state_dict(dict(zip(trunk, given, strict=True)))
+    mobilenet.load_in_order(model.model.visual.trunk, given)
     mobilenet.quicken(model.model.visual)
     if not word_cache.exists():
         width = towers.PORTRAITS["text_cfg"]["width"]

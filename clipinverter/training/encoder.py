@@ -9,6 +9,7 @@ renders, so that photographs do not surprise it.
 from __future__ import annotations
 
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,9 @@ def build(domain: Domain, text_image: TextImageModel) -> Encoder:
     """
     encoder = build_networks(domain)[1]
     if domain.encoder_trunk == "mobilenet_v2":
-        own = encoder.mobilenet.features.state_dict()
-        # timm's and torchvision's MobileNetV2 are the same layers in the same order under other names.
-        given = text_image.model.visual.trunk.state_dict().values()
-        encoder.mobilenet.features.load_state_dict(dict(zip(own, given, strict=False)))
+        features = encoder.mobilenet.features
+        tower = text_image.model.visual.trunk.state_dict().values()
+        mobilenet.load_in_order(features, islice(tower, len(features.state_dict())))
         mobilenet.quicken(encoder.mobilenet)
     for head in encoder.styles:
         for layer in head.convs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def state() -> dict[str, Tensor]:
         )
     path = Path(package.origin).parent / "weights" / "mobilenet_v2-b0353104.pth"
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def load_in_order(net: nn.Module, tensors: Iterable[Tensor]) -> None:
+    """Fills a MobileNetV2, or its beginning, from another library's: timm's and torchvision's are the same layers in
+    the same order under other names.
+
+    Raises:
+        ValueError, RuntimeError: there are more or fewer tensors than the network has, or one has another shape.
+    """
+    net.load_state_dict(dict(zip(net.state_dict(), tensors, strict=True)))
 
 
 class Float32Conv2d(nn.Conv2d):
