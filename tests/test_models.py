@@ -12,7 +12,8 @@ from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.ops import blur_kernel, upsample
 from clipinverter.models.remapper import RemapperGenerator
-from clipinverter.models.stylegan2 import Generator, StyledConv, grow
+from clipinverter.models.stylegan2 import Generator, StyledConv
+from clipinverter.training.growth import grow
 
 STYLE, TEXT = 16, 24
 SMALL = {"channel_base": 256, "channel_max": 16}
@@ -161,9 +162,27 @@ def test_a_grown_generator_draws_the_smaller_image_enlarged(generator):
     assert larger.to_rgbs[-1].conv.weight.grad.abs().sum() > 0
 
 
-def test_growing_from_another_architecture_is_refused(generator):
+def test_a_widened_generator_draws_the_same_image_and_uses_its_new_channels(generator):
+    wide = RemapperGenerator(32, STYLE, 2, channel_base=1024, channel_max=32, text_dim=TEXT)
+    assert wide.convs[-1].conv.weight.shape[1] > generator.convs[-1].conv.weight.shape[1]
+    grow(generator.state_dict(), wide)
+    w_plus = torch.randn(2, wide.n_latent, STYLE)
+    torch.testing.assert_close(wide(w_plus), generator(w_plus), rtol=1e-4, atol=1e-4)
+    before = {k: v.clone() for k, v in wide.state_dict().items()}
+    optimizer = torch.optim.SGD(wide.parameters(), lr=1e-3)
+    for _ in range(2):  # what listens to the new channels learns first, they themselves after it
+        optimizer.zero_grad()
+        wide(w_plus).square().sum().backward()
+        optimizer.step()
+    new_channels = wide.convs[-1].conv.weight[0, -1] - before["convs.1.conv.weight"][0, -1]
+    assert new_channels.abs().sum() > 0
+
+
+@pytest.mark.parametrize("widths", [{"style_dim": STYLE + 1}, {"channel_max": 4}])
+def test_growing_into_another_architecture_is_refused(generator, widths):
+    sizes = {"size": 64, "style_dim": STYLE, "n_mlp": 2, **SMALL} | widths
     with pytest.raises(ValueError, match="do not fit"):
-        grow(generator.state_dict(), Generator(64, STYLE + 1, 2, **SMALL))
+        grow(generator.state_dict(), Generator(**sizes))
 
 
 # Discriminator

@@ -244,25 +244,3 @@ def check_size(size: int) -> None:
     """Raises ValueError unless `size` is a power of two of at least 8."""
     if size < 8 or size & (size - 1):
         raise ValueError(f"the image size must be a power of two of at least 8, not {size}")
-
-
-@torch.no_grad()
-def grow(smaller: dict[str, Tensor], larger: Generator) -> None:
-    """Loads the weights of a smaller generator into `larger`, in place.
-
-    What the smaller one lacks keeps its initialisation, except that the new to_rgb layers start at zero: the grown
-    generator first draws the smaller one's image, enlarged.
-
-    Raises:
-        ValueError: the networks share no resolution of the same width.
-    """
-    own = larger.state_dict()
-    shared = {k: v for k, v in smaller.items() if k in own and own[k].shape == v.shape}
-    foreign = {k for k in smaller if k not in shared}
-    if foreign:
-        raise ValueError(f"these weights do not fit the larger network: {sorted(foreign)[:3]}")
-    larger.load_state_dict(shared, strict=False)
-    for index, to_rgb in enumerate(larger.to_rgbs):
-        if f"to_rgbs.{index}.bias" not in shared:
-            to_rgb.bias.zero_()
-            to_rgb.conv.weight.zero_()

@@ -18,8 +18,9 @@ from torch import Tensor
 from clipinverter import checkpoints
 from clipinverter.domains import Domain
 from clipinverter.models.discriminator import Discriminator
-from clipinverter.models.stylegan2 import Generator, grow
+from clipinverter.models.stylegan2 import Generator
 from clipinverter.training import data, mapping, weights
+from clipinverter.training.growth import grow
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import r1_penalty
 from clipinverter.training.mapping import w_of
@@ -49,8 +50,9 @@ def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     """Coarse to fine up to `size`; `scale` stretches the number of steps."""
     plan = (
         Phase(64, 4000, 16, 3e-3),
-        Phase(128, 18000, 8, 2e-3),
-        Phase(128, 3200, 8, 5e-4, adversary=0.5),
+        Phase(128, 9000, 8, 2e-3),
+        Phase(256, 5000, 8, 2e-3),
+        Phase(256, 800, 8, 5e-4, adversary=0.5),
     )
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 

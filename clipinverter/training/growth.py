@@ -1,0 +1,43 @@
+"""A trained generator as the start of a larger one: of higher resolution, of wider layers, or both."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from clipinverter.models.stylegan2 import Generator
+
+
+def fits(name: str, old: Tensor, new: Tensor) -> bool:
+    """Whether a tensor can be the beginning of the larger network's; the mapping network has to be the same."""
+    if name.startswith("style."):
+        return old.shape == new.shape
+    return old.ndim == new.ndim and all(a <= b for a, b in zip(old.shape, new.shape, strict=True))
+
+
+@torch.no_grad()
+def grow(smaller: dict[str, Tensor], larger: Generator) -> None:
+    """Loads the weights of a smaller generator into `larger`, in place; the larger one first draws the same image,
+    enlarged where it has more resolutions.
+
+    Channels that the smaller one lacks keep their initialisation, but nothing listens to them yet, and new to_rgb
+    layers start at zero.
+
+    Raises:
+        ValueError: the networks have different W spaces, or a layer of the smaller one is missing in the larger one or
+            wider than there.
+    """
+    own = larger.state_dict()
+    for name, old in smaller.items():
+        new = own.get(name)
+        if new is None or not fits(name, old, new):
+            raise ValueError(f"these weights do not fit the larger network: {name}")
+        corner = tuple(slice(n) for n in old.shape)
+        if old.ndim == 5:  # a convolution [1, out, in, kernel, kernel], scaled by 1 / sqrt(in)
+            new[:, : old.shape[1]] = 0.0
+            old = old * (new.shape[2] / old.shape[2]) ** 0.5
+        new[corner] = old
+    for index, to_rgb in enumerate(larger.to_rgbs):
+        if f"to_rgbs.{index}.bias" not in smaller:
+            to_rgb.bias.zero_()
+            to_rgb.conv.weight.zero_()
