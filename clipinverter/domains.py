@@ -29,6 +29,8 @@ class Domain:
         text_dim: width of the text-image model's embeddings.
         text_image: which text-image model: ours, or OpenAI's ViT-B/32.
         encoder_trunk, encoder_size, encoder_widths, head_width: see `models.encoder.Encoder`.
+        aligned: whether pictures are cut out around a face, as FFHQ's; otherwise the centre square is
+            taken, as for cats, birds, cars and churches.
         files: sha256 of every weight file by its name in the folder; "" where any content will do.
         licence: of the weights.
         suggestions: prompts that the page offers.
@@ -48,6 +50,7 @@ class Domain:
     encoder_size: int = 256
     encoder_widths: tuple[int, int, int] = (128, 256, 512)
     head_width: int = 512
+    aligned: bool = True
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     licence: str = ""
     suggestions: tuple[str, ...] = ()

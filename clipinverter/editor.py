@@ -86,9 +86,10 @@ class Editor:
 
         Args:
             photo: what `photos.load_photo` takes: a path, the bytes of a file, a Pillow image.
-            align: "auto" finds the faces and crops one as FFHQ does; "none" takes the whole
-                picture as an aligned crop; two points (x, y) are the eyes of a face that is not
-                found, the left one as seen first, in pixels of the photo as `load_photo` gives it.
+            align: "auto" finds the faces and crops one as FFHQ does, or is "none" in a domain
+                without faces; "none" takes the whole picture as an aligned crop; two points (x, y)
+                are the eyes of a face that is not found, the left one as seen first, in pixels of
+                the photo as `load_photo` gives it.
             on_step: called with the name of each stage before it runs.
             face: which of the faces that "auto" finds; 0 is the largest, 1 the next.
 
@@ -99,6 +100,8 @@ class Editor:
         """
         if align not in ("auto", "none") and not _are_points(align):
             raise ValueError(f'Align must be "auto", "none" or two points, not {align!r}.')
+        if align == "auto" and not self.models.domain.aligned:
+            align = "none"
         load = functools.cache(lambda: load_photo(photo))
         if isinstance(photo, Image.Image):
             digest = photo_digest(load())

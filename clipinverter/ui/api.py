@@ -74,6 +74,8 @@ def answer(
         if not isinstance(paste, bool):
             raise Refusal(text.UNKNOWN_PASTE)
         editor, inversion = invert(get_editor, photo, align, on_step, face, eyes)
+        if paste and not editor.models.domain.aligned:
+            raise Refusal(text.NO_FACES)
         edit = None if prompt is None else editor.edit(inversion, prompt, strength, on_step)
         info = describe(editor, inversion, edit)
         before, after = inversion.image, edit.image if edit else inversion.image.copy()

@@ -37,7 +37,7 @@ def draw(domain: Domain) -> Widgets:
             photo = gr.Image(
                 type="filepath",
                 format="png",
-                label="Portrait",
+                label="Portrait" if domain.aligned else "Picture",
                 sources=["upload", "webcam", "clipboard"],
                 buttons=[],
                 height=260,
@@ -54,8 +54,8 @@ def draw(domain: Domain) -> Widgets:
                     api_visibility="private",
                 )
             prompt = gr.Textbox(
-                label="How should the person look?",
-                placeholder="a smiling woman with long red hair",
+                label="How should the person look?" if domain.aligned else "How should it look?",
+                placeholder=domain.suggestions[0] if domain.suggestions else "",
                 submit_btn="Edit",
                 lines=1,
                 max_lines=4,
@@ -75,6 +75,7 @@ def draw(domain: Domain) -> Widgets:
                 ],
                 value="auto",
                 label="Where is the face?",
+                visible=domain.aligned,
                 elem_id="align",
             )
             pointing = gr.State(Pointing())
@@ -89,7 +90,10 @@ def draw(domain: Domain) -> Widgets:
             )
             face = gr.Radio([("1", 0)], value=0, label="Which face?", visible=False, elem_id="face")
             paste = gr.Checkbox(
-                label="Put the face back into the whole picture", value=False, elem_id="paste"
+                label="Put the face back into the whole picture",
+                value=False,
+                visible=domain.aligned,
+                elem_id="paste",
             )
         with gr.Column(scale=5, min_width=320):
             result = gr.ImageSlider(

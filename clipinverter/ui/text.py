@@ -47,6 +47,7 @@ START = "Choose an example or add a picture."
 NO_PICTURE = "Please add a picture first: upload one, or choose an example."
 PICTURE_GONE = "The picture is no longer on the server. Please add it again."
 UNKNOWN_ALIGN = 'Align must be "auto" (find the face) or "none" (it is cut out already).'
+NO_FACES = "This model knows no faces, so there is none to put back into the whole picture."
 UNKNOWN_PASTE = "Paste must be true (put the face back into the whole picture) or false."
 PICK_FACE = "Tap the face to edit"
 PICK_EYES = "Tap both eyes of the face"
