@@ -1,5 +1,6 @@
 """Builds the networks of a domain and fills them with its weights."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,10 +10,13 @@ from torch import Tensor, nn
 from clipinverter import checkpoints, clip
 from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
+from clipinverter.models import irse
 from clipinverter.models.adapter import Adapter
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.remapper import RemapperGenerator
+
+PARTS = ("generator", "encoder", "adapter", "clip")  # without which nothing can be edited
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +65,16 @@ def load_models(domain: Domain, device: torch.device | str | None = None) -> Mod
         CheckpointError: a file of weights is missing, damaged or does not fit.
     """
     device = torch.device(device) if device is not None else default_device()
-    missing = [name for name in _files() if not (domain.folder / name).is_file()]
-    if missing:
-        raise checkpoints.CheckpointError(
-            f"The weights of the model {domain.name!r} are not there: the folder "
-            f"checkpoints/{domain.name} lacks {', '.join(missing)}.{_remedy(domain)}"
-        )
-    encoder_weights, adapter_weights = _read(domain, "encoder"), _read(domain, "adapter")
-    latent_avg = encoder_weights.pop("latent_avg")
+    check_files(domain, PARTS)
+    adapter_weights = read(domain, "adapter")
     with torch.device("meta"):  # initial weights would only cost time and memory
-        generator, encoder, _ = build_networks(domain)
+        generator = build_networks(domain)[0]
         levels = {key.split("_mapping.")[0] for key in adapter_weights}
         adapter = Adapter(domain.encoder_widths, domain.text_dim, levels)
-    _fill(generator, _read(domain, "generator"), domain, "generator")
-    _fill(encoder, encoder_weights, domain, "encoder")
-    _fill(adapter, adapter_weights, domain, "adapter")
-    portraits = domain.text_image == "portraits"
-    text_image = clip.build(clip.PORTRAITS) if portraits else clip.openai_vit_b_32()
-    _fill(text_image.model, _read(domain, "clip"), domain, "clip")
+    fill(generator, read(domain, "generator"), domain, "generator")
+    encoder, latent_avg = load_encoder(domain)
+    fill(adapter, adapter_weights, domain, "adapter")
+    text_image = load_text_image(domain)
     text_image.model.to(device)
     return Models(
         domain=domain,
@@ -91,6 +87,43 @@ def load_models(domain: Domain, device: torch.device | str | None = None) -> Mod
     )
 
 
+def check_files(domain: Domain, parts: Collection[str]) -> None:
+    """Raises CheckpointError unless the domain's files of these parts are there."""
+    names = [f"{part}.safetensors" for part in parts]
+    missing = [name for name in names if not (domain.folder / name).is_file()]
+    if missing:
+        raise checkpoints.CheckpointError(
+            f"The weights of the model {domain.name!r} are not there: the folder "
+            f"checkpoints/{domain.name} lacks {', '.join(missing)}.{_remedy(domain)}"
+        )
+
+
+def load_encoder(domain: Domain) -> tuple[Encoder, Tensor]:
+    """The domain's encoder, and latent_avg [n_latent, style_dim].
+
+    Raises:
+        CheckpointError: as for `load_models`.
+    """
+    weights = read(domain, "encoder")
+    latent_avg = weights.pop("latent_avg")
+    with torch.device("meta"):
+        encoder = build_networks(domain)[1]
+    fill(encoder, weights, domain, "encoder")
+    return encoder, latent_avg
+
+
+def load_text_image(domain: Domain) -> TextImageModel:
+    """The domain's text-image model.
+
+    Raises:
+        CheckpointError: as for `load_models`.
+    """
+    portraits = domain.text_image == "portraits"
+    text_image = clip.build(clip.PORTRAITS) if portraits else clip.openai_vit_b_32()
+    fill(text_image.model, read(domain, "clip"), domain, "clip")
+    return text_image
+
+
 def load_identity(domain: Domain, device: torch.device) -> ArcFace | None:
     """The domain's identity network on `device`; None where its file is not there.
 
@@ -99,30 +132,28 @@ def load_identity(domain: Domain, device: torch.device) -> ArcFace | None:
     """
     if not (domain.folder / "identity.safetensors").is_file():
         return None
-    from clipinverter.training.weights import IDENTITY
-
-    network = ArcFace(**IDENTITY) if domain.text_image == "portraits" else ArcFace()
-    _fill(network, _read(domain, "identity"), domain, "identity")
+    network = ArcFace(**irse.SMALL) if domain.text_image == "portraits" else ArcFace()
+    fill(network, read(domain, "identity"), domain, "identity")
     return network.to(device)
 
 
 def _remedy(domain: Domain) -> str:
     """How the files of a domain that does not come with the project are made."""
-    if domain.name != "faces":
-        return ""
-    return f" Run `python -m clipinverter download {domain.name}`."
+    if domain.name == "faces":
+        return f" Run `python -m clipinverter download {domain.name}`."
+    return "" if domain.files else " README.md says under “Your own data” how they are made."
 
 
-def _files() -> list[str]:
-    return [f"{part}.safetensors" for part in ("generator", "encoder", "adapter", "clip")]
-
-
-def _read(domain: Domain, part: str) -> dict[str, Tensor]:
+def read(domain: Domain, part: str) -> dict[str, Tensor]:
+    """The weights in a domain's file; raises CheckpointError where they are not the expected ones."""
     name = f"{part}.safetensors"
     return checkpoints.load_weights(domain.folder / name, domain.files.get(name) or None)
 
 
-def _fill(network: nn.Module, weights: dict[str, Tensor], domain: Domain, part: str) -> None:
+def fill(network: nn.Module, weights: dict[str, Tensor], domain: Domain, part: str) -> None:
+    """Puts a domain's weights of a part into a network, frozen and in eval mode.
+
+    Raises CheckpointError where they do not fit."""
     try:
         network.load_state_dict(weights, assign=True)
     except RuntimeError as error:

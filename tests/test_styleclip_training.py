@@ -11,6 +11,7 @@ from clipinverter import checkpoints, domains, loading
 from clipinverter.domains import Domain
 from clipinverter.editor import Editor
 from clipinverter.loading import Models, load_identity
+from clipinverter.models import irse
 from clipinverter.models.irse import ArcFace
 from clipinverter.styleclip import measuring, settings, training
 from clipinverter.styleclip.__main__ import main
@@ -181,9 +182,8 @@ def test_the_identity_network_is_read_where_there_is_one(tmp_path):
     domain = Elsewhere(**fields | {"text_image": "portraits"}, place=tmp_path)
     device = torch.device("cpu")
     assert load_identity(domain, device) is None
-    from clipinverter.training.weights import IDENTITY
 
-    network = ArcFace(**IDENTITY)
+    network = ArcFace(**irse.SMALL)
     checkpoints.save_weights(tmp_path / "identity.safetensors", network.state_dict())
     loaded = load_identity(domain, device)
     assert not loaded.training

@@ -16,6 +16,7 @@ from clipinverter.checkpoints import CheckpointError
 from clipinverter.domains import PORTRAITS
 from clipinverter.editor import Editor
 from clipinverter.loading import load_models
+from clipinverter.models import irse
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, from_z
 from clipinverter.portraits.variables import N_LATENTS, slots
@@ -453,9 +454,7 @@ def small():
     """Makes the stages small: the text-image model, the identity network and the batches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clip, "PORTRAITS", TINY_CLIP)
-        patch.setattr(
-            weights, "IDENTITY", {"widths": (16,) * 4, "units": (1,) * 4, "embedding_dim": 96}
-        )
+        patch.setattr(irse, "SMALL", {"widths": (16,) * 4, "units": (1,) * 4, "embedding_dim": 96})
         patch.setattr(mapping, "SCENES", 300)
         sharp = generator.Phase(64, STEPS, 4, adversary=0.5)
         grown = (generator.Phase(32, STEPS, 4), generator.Phase(64, STEPS, 4), sharp)

@@ -13,6 +13,8 @@ from clipinverter.models.ops import channels_last
 
 WIDTHS = (64, 128, 256, 512)
 UNITS = (3, 4, 14, 3)  # 24 blocks: IR-SE-50
+SMALL = {"widths": (16, 32, 64, 128), "units": (2, 2, 2, 2), "embedding_dim": 256}
+"""The identity network of the embedded domain, as arguments of `ArcFace`."""
 
 
 class SqueezeExcitation(nn.Module):

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipinverter.domains import Domain
+from clipinverter.models import irse
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.portraits.variables import slots
 from clipinverter.training import data, weights
@@ -53,7 +54,7 @@ def train(domain: Domain, folder: Path, *, resume: bool, scale: float = 1.0) -> 
     """Trains the network on the trained generator and writes identity.safetensors."""
     steps = max(1, int(STEPS * scale))
     generator = weights.generator(folder, domain)
-    net = ArcFace(**weights.IDENTITY).train().to(memory_format=torch.channels_last)
+    net = ArcFace(**irse.SMALL).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05)
     average = Average(net, 0.99)
 

@@ -12,6 +12,7 @@ from clipinverter import checkpoints, clip
 from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
 from clipinverter.loading import build_networks
+from clipinverter.models import irse
 from clipinverter.models.adapter import Adapter
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace
@@ -74,12 +75,9 @@ def text_image(folder: Path) -> TextImageModel:
     return model
 
 
-IDENTITY = {"widths": (16, 32, 64, 128), "units": (2, 2, 2, 2), "embedding_dim": 256}
-
-
 def identity(folder: Path) -> ArcFace:
     """The trained identity network, frozen."""
-    return _filled(ArcFace(**IDENTITY), read(folder, "identity"))
+    return _filled(ArcFace(**irse.SMALL), read(folder, "identity"))
 
 
 def export(folder: Path, target: Path) -> None:
