@@ -50,6 +50,7 @@ RESIDUAL_SCALE = 0.1  # a constant of the authors' code, in training and inferen
 Photo = str | os.PathLike[str] | bytes | Image.Image
 Align = Literal["auto", "none"] | tuple[Point, Point]
 OnStep = Callable[[str], None]
+OnPreview = Callable[[Image.Image], None]
 
 INVERSION_STAGES = ("align", "trunk", "heads", "reconstruction")
 DIRECTION_STAGES = ("text", "adapter", "residual", "remapper")
@@ -123,6 +124,7 @@ class Editor:
         prompt: str,
         strength: float = 1.0,
         on_step: OnStep | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Edit:
         """Edits an inverted photo.
 
@@ -132,6 +134,7 @@ class Editor:
             strength: 0 to 2. 0 gives `inversion.image` bit for bit, 1 the paper's edit; both the
                 residual and the remapper's pull scale with it.
             on_step: called with the name of each stage before it runs.
+            on_preview: called with the edit in 256 px while a larger one than 512 px is drawn.
 
         Raises:
             PromptError: the prompt is empty or far too long, see `request.check_prompt`.
@@ -147,7 +150,8 @@ class Editor:
             rendering, rendering_hit = Rendering(inversion.image, ()), True
         else:
             rendering, rendering_hit = self._renderings.get(
-                (*key, strength), lambda: self._render(inversion, direction, strength, on_step)
+                (*key, strength),
+                lambda: self._render(inversion, direction, strength, on_step, on_preview),
             )
         stages: tuple[Stage, ...] = ()
         cached: tuple[str, ...] = ()
@@ -224,15 +228,21 @@ class Editor:
             return Direction(residual.cpu(), remap_vectors.cpu(), truncated, run.stages)
 
     def _render(
-        self, inversion: Inversion, direction: Direction, strength: float, on_step: OnStep | None
+        self,
+        inversion: Inversion,
+        direction: Direction,
+        strength: float,
+        on_step: OnStep | None,
+        on_preview: OnPreview | None,
     ) -> Rendering:
         m = self.models
+        show = on_preview and (lambda image: on_preview(to_pil(image)))
         with self.compute(on_step) as run:
             with run("generator"):
                 w_plus = inversion.w_plus + strength * RESIDUAL_SCALE * direction.residual
-                image = to_pil(
-                    m.generator(w_plus.to(m.device), direction.remap_vectors.to(m.device), strength)
-                )
+                vectors = direction.remap_vectors.to(m.device)
+                drawn = m.generator(w_plus.to(m.device), vectors, strength, on_preview=show)
+                image = to_pil(drawn)
             return Rendering(image, run.stages)
 
     @contextmanager

@@ -58,18 +58,18 @@ class Words:
         return len(prompt.split()) <= 6
 
 
-def tiny_models() -> Models:
-    """Networks of the tiny domain, always with the same random weights."""
+def tiny_models(domain: Domain = DOMAIN) -> Models:
+    """Networks of the tiny domain, or one of other sizes, always with the same random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        generator, encoder, adapter = build_networks(DOMAIN)
-        latent_avg = torch.randn(generator.n_latent, DOMAIN.style_dim)
+        generator, encoder, adapter = build_networks(domain)
+        latent_avg = torch.randn(generator.n_latent, domain.style_dim)
         for strength in generator.lambdas:
             strength.data.fill_(0.3)
     for network in (generator, encoder, adapter):
         network.eval().requires_grad_(False)
     device = torch.device("cpu")
-    return Models(DOMAIN, generator, encoder, adapter, latent_avg, Words(), device)
+    return Models(domain, generator, encoder, adapter, latent_avg, Words(), device)
 
 
 def count_calls(models: Models) -> Counter[str]:

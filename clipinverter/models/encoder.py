@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from clipinverter.models import irse
 from clipinverter.models.adapter import Features
-from clipinverter.models.ops import EqualLinear, channels_last
+from clipinverter.models.ops import EqualLinear, at_least_float32, channels_last
 from clipinverter.models.stylegan2 import check_size
 
 COARSE_ROWS = 3  # rows 0..2 read c3
 MEDIUM_ROWS = 7  # rows 3..6 read c3 + c2, rows from 7 on c3 + c2 + c1
+
+SMALL = 16  # results a channel: 4x4 of one photo
 
 IMAGENET_STATISTICS = (0.485, 0.456, 0.406, 0.229, 0.224, 0.225)  # mean and deviation of R, G, B
 
@@ -92,6 +94,8 @@ class Encoder(nn.Module):
         """
         p2 = enlarge(c3, c2) + self.latlayer1(c2)
         p1 = enlarge(p2, c1) + self.latlayer2(c1)
+        # The heads' convolutions may be kept in less precision than the rest.
+        c3, p2, p1 = (x.to(self.styles[0].convs[0].weight.dtype) for x in (c3, p2, p1))
         inputs = [c3] * COARSE_ROWS + [p2] * (MEDIUM_ROWS - COARSE_ROWS)
         inputs += [p1] * (self.n_latent - MEDIUM_ROWS)
         base, *offsets = (head(x) for head, x in zip(self.styles, inputs, strict=True))
@@ -115,7 +119,10 @@ class StyleHead(nn.Module):
         self.linear = EqualLinear(width, style_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.convs(x).flatten(1))
+        """[B, in_channels, S, S] in the convolutions' precision -> [B, style_dim]."""
+        for layer in self.convs:
+            x = _as_product(layer, x) if _is_small(layer, x) else layer(x)
+        return self.linear(at_least_float32(x.flatten(1)))
 
 
 class MobileNetTrunk(nn.Module):
@@ -142,6 +149,20 @@ class MobileNetTrunk(nn.Module):
             if index in self.TAPS:
                 tapped.append(x)
         return tuple(tap(x) for tap, x in zip(self.taps, tapped, strict=True))
+
+
+def _is_small(layer: nn.Module, x: Tensor) -> bool:
+    """A convolution with so few results that it takes longest to read and sort its weights."""
+    positions = x.shape[0] * x.shape[2] * x.shape[3] // 4
+    return isinstance(layer, nn.Conv2d) and positions <= SMALL and not layer.weight.requires_grad
+
+
+def _as_product(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """The same by a matrix product: weights in the order of channels last are taken as they lie."""
+    x = F.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)
+    patches = x.unfold(1, 3, 2).unfold(2, 3, 2).permute(0, 1, 2, 4, 5, 3).flatten(3)
+    weight = conv.weight.permute(0, 2, 3, 1).flatten(1)
+    return F.linear(patches, weight, conv.bias).permute(0, 3, 1, 2)
 
 
 def enlarge(x: Tensor, like: Tensor) -> Tensor:

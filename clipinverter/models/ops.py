@@ -131,6 +131,17 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
     return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=channels)
 
 
+def bias_act(x: Tensor, bias: Tensor, noise: Tensor | None = None) -> Tensor:
+    """Adds bias [C] and noise [1, 1, H, W], then StyleGAN's leaky ReLU without its gain.
+
+    Works in place, so it is for maps that nobody differentiates.
+    """
+    x.add_(bias[:, None, None])
+    if noise is not None:
+        x.add_(noise)
+    return F.leaky_relu(x, SLOPE, inplace=True)
+
+
 class Kernel(nn.Module):
     """Holds a filter as the buffer `kernel`, as the official checkpoints do (gain 4)."""
 

@@ -7,6 +7,7 @@ section 3.3.
 import torch
 from torch import Tensor, nn
 
+from clipinverter.models.drawing import OnPreview
 from clipinverter.models.stylegan2 import Generator, Noise
 
 LAMBDA_SCALE = 0.9  # the authors' code multiplies every lambda by this
@@ -48,6 +49,7 @@ class RemapperGenerator(Generator):
         remap_vectors: Tensor | None = None,
         strength: float = 1.0,
         noise: Noise = "stored",
+        on_preview: OnPreview | None = None,
     ) -> Tensor:
         """W+ [B, n_latent, style_dim] -> image [B, 3, size, size].
 
@@ -55,13 +57,13 @@ class RemapperGenerator(Generator):
             remap_vectors: from `remap_vectors`, for the whole batch or with a batch of 1.
             strength: how much of the paper's pull towards them; 1 is the paper. Without vectors or
                 with strength 0 this is the plain generator, bit for bit.
-            noise: as for `Generator.render`.
+            noise, on_preview: as for `Generator.render`.
         """
         if remap_vectors is None or strength == 0:
-            return super().forward(w_plus, noise)
+            return super().forward(w_plus, noise, on_preview=on_preview)
         pull = strength * LAMBDA_SCALE * torch.stack(list(self.lambdas))[:, None]
         conv_rows = w_plus[:, 1:-1] * (1 - pull) + remap_vectors * pull
-        return super().forward(w_plus, noise, conv_rows)
+        return super().forward(w_plus, noise, conv_rows, on_preview)
 
 
 def text_mlp(text_dim: int, style_dim: int) -> nn.Sequential:

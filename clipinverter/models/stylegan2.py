@@ -5,7 +5,8 @@ and parameters follow rosinality's checkpoint format, which CLIPInverter and Sty
 
 Weight modulation (equation 1) is done on the activations: scaling the input channels by the style,
 convolving with the shared weight and scaling the output channels by the demodulation factor
-(equation 3) is the same function, and on a CPU far faster than one weight an image.
+(equation 3) is the same function, and on a CPU far faster than one weight an image. A single image
+without gradients is drawn by `drawing.py`.
 """
 
 import math
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipinverter.models.drawing import OnPreview, draw
 from clipinverter.models.ops import (
     GAIN,
     SLOPE,
@@ -138,7 +140,12 @@ class Generator(nn.Module):
         style_dim: width of z, w and the rows of W+.
         n_mlp: number of mapping layers.
         channel_base, channel_max: channels at resolution r are min(channel_max, channel_base // r).
+
+    Attributes:
+        precision: in which a single image is drawn without gradients; None is that of the weights.
     """
+
+    precision: torch.dtype | None = None
 
     def __init__(
         self,
@@ -206,16 +213,25 @@ class Generator(nn.Module):
             styles.append(to_rgb.conv.modulation(w_plus[:, 2 * k + 3]))
         return styles
 
-    def render(self, styles: list[Tensor], noise: Noise = "stored") -> Tensor:
+    def render(
+        self,
+        styles: list[Tensor],
+        noise: Noise = "stored",
+        on_preview: OnPreview | None = None,
+    ) -> Tensor:
         """Style vectors in the order of `styles` -> image [B, 3, size, size].
 
         Args:
             noise: "stored" takes the buffers of the checkpoint, "random" fresh ones for every
                 image, "none" none.
+            on_preview: see `drawing.draw`; of a batch and with gradients there are no previews.
         """
+        batch = styles[0].shape[0]
+        if batch == 1 and not self._learns(styles):
+            noises = (self._noise(i, 1, noise) for i in range(len(self.convs) + 1))
+            return draw(self, styles, noises, on_preview)
         remaining = iter(styles)
         style = next(remaining)
-        batch = style.shape[0]
         x = channels_last(self.input.input.expand(batch, -1, -1, -1))
         x = self.conv1(x, style, self._noise(0, batch, noise))
         image = self.to_rgb1(x, next(remaining))
@@ -226,10 +242,19 @@ class Generator(nn.Module):
         return image
 
     def forward(
-        self, w_plus: Tensor, noise: Noise = "stored", conv_rows: Tensor | None = None
+        self,
+        w_plus: Tensor,
+        noise: Noise = "stored",
+        conv_rows: Tensor | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Tensor:
         """W+ [B, n_latent, style_dim] -> image; arguments as in `styles` and `render`."""
-        return self.render(self.styles(w_plus, conv_rows), noise)
+        return self.render(self.styles(w_plus, conv_rows), noise, on_preview)
+
+    def _learns(self, styles: list[Tensor]) -> bool:
+        """Whether somebody may ask for gradients."""
+        tensors = (*styles, *self.parameters())
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
     def _noise(self, index: int, batch: int, noise: Noise) -> Tensor | None:
         if noise == "none":
