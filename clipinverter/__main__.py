@@ -1,12 +1,18 @@
-"""Command line: `python -m clipinverter edit|compare photo.png "a smiling woman" -o out.png`."""
+"""Command line: `python -m clipinverter edit|compare photo.png "a smiling woman" -o out.png`.
+
+`edit FOLDER --prompt "a smiling woman" -o FOLDER` edits every picture of a folder.
+"""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from clipinverter.batch import Wish
+    from clipinverter.domains import Domain
     from clipinverter.editor import Editor
     from clipinverter.results import Inversion
 
@@ -15,13 +21,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m clipinverter", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    edit = commands.add_parser("edit", help="edit a picture by text")
+    edit = commands.add_parser("edit", help="edit a picture, or all pictures of a folder, by text")
+    edit.add_argument("photo", help="a picture of any common format, or a folder of pictures")
+    edit.add_argument("prompt", nargs="?", help='e.g. "a smiling woman with red hair"')
+    edit.add_argument("--prompt", dest="words", metavar="PROMPT", help="the same, as an option")
+    edit.add_argument("-o", "--output", required=True, help="the PNG, or the folder for the PNGs")
     edit.add_argument("--paste", action="store_true", help="put the face back into the photo")
     compare = commands.add_parser("compare", help="the same edit by StyleCLIP's three methods too")
+    compare.add_argument("photo", help="a portrait, any common format")
+    compare.add_argument("prompt", help='the wanted look, e.g. "a smiling woman with red hair"')
+    compare.add_argument("-o", "--output", required=True, help="where to write the PNG")
     for command in (edit, compare):
-        command.add_argument("photo", help="a portrait, any common format")
-        command.add_argument("prompt", help='the wanted look, e.g. "a smiling woman with red hair"')
-        command.add_argument("-o", "--output", required=True, help="where to write the PNG")
         command.add_argument("--strength", type=float, default=1.0, help="0 to 2; 1: as published")
         command.add_argument(
             "--align", choices=("auto", "none"), default="auto", help="none: it is an aligned face"
@@ -37,40 +47,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     download.add_argument("--half", action="store_true", help="store half the bits")
     options = parser.parse_args(arguments)
+    if options.command == "edit":
+        if (options.prompt is None) == (options.words is None):
+            edit.error("the prompt is needed once, after the picture or by --prompt")
+        options.prompt = options.prompt if options.words is None else options.words
     if options.command == "download":
         return _download(options)
     return _run(options)
 
 
 def _run(options: argparse.Namespace) -> int:
+    from clipinverter.batch import Wish, edit_photo
     from clipinverter.checkpoints import CheckpointError
     from clipinverter.domains import DomainError, get_domain
     from clipinverter.editor import Editor
     from clipinverter.loading import load_models
-    from clipinverter.origin import METHOD, save_png, sign
-    from clipinverter.paste import paste
+    from clipinverter.origin import save_png
     from clipinverter.photos import PhotoError, load_photo
     from clipinverter.request import PromptError, StrengthError, check_prompt, check_strength
 
     try:
-        check_prompt(options.prompt)
-        check_strength(options.strength)
+        prompt, strength = check_prompt(options.prompt), check_strength(options.strength)
         domain = get_domain(options.domain)
-        photo = load_photo(options.photo)
-        editor = Editor(load_models(domain))
-        inversion = editor.invert(photo, options.align, face=options.face)
         if options.command == "compare":
+            photo = load_photo(options.photo)
+            editor = Editor(load_models(domain))
+            inversion = editor.invert(photo, options.align, face=options.face)
             _compare(editor, inversion, options)
             return 0
-        edit = editor.edit(inversion, options.prompt, options.strength)
-        image = paste(photo, inversion, edit.image) if options.paste else edit.image
-        info = {"method": METHOD, "model": domain.name}
-        info |= {"prompt": edit.prompt, "strength": edit.strength}
-        save_png(sign(image, info), options.output)
+        if options.paste and not domain.aligned:
+            raise DomainError(f"The model {domain.name!r} knows no faces to put back.")
+        wish = Wish(prompt, strength, options.align, options.face, options.paste)
+        if Path(options.photo).is_dir():
+            _edit_folder(domain, wish, options)
+            return 0
+        photo = load_photo(options.photo)  # before the models: a wrong path is said at once
+        save_png(edit_photo(Editor(load_models(domain)), photo, wish), options.output)
     except (PhotoError, PromptError, StrengthError, CheckpointError, DomainError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        if _is_first():
+            print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _edit_folder(domain: "Domain", wish: "Wish", options: argparse.Namespace) -> None:
+    """Edits every picture of the folder; prints how many."""
+    from clipinverter.batch import MANIFEST, edit_folder
+
+    result = edit_folder(domain, Path(options.photo), Path(options.output), wish)
+    if _is_first():
+        print(
+            f"{result.edited} edited, {result.skipped} there already, {result.failed} failed: "
+            f"see {Path(options.output) / MANIFEST}"
+        )
+
+
+def _is_first() -> bool:
+    """Whether this is the process that speaks, of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _download(options: argparse.Namespace) -> int:

@@ -12,6 +12,9 @@ from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageErr
 
 # Formats that cameras, phones and browsers write. Pillow knows more, some of which start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff"
+)  # fmt: skip
 MAX_DECODED = 80_000_000  # pixels; what one visitor may make the server hold
 MAX_KEPT = 52_000_000  # phones take up to 50 megapixels
 
@@ -40,6 +43,25 @@ def load_photo(source: str | os.PathLike[str] | bytes | Image.Image) -> Image.Im
             factor = math.ceil(math.sqrt(image.width * image.height / MAX_KEPT))
             image.draft(None, (image.width // factor, image.height // factor))
         return _decode(image)
+
+
+def find_photos(folder: str | os.PathLike[str]) -> list[Path]:
+    """The pictures in a folder and its subfolders, known by their suffix, sorted by path.
+
+    Raises:
+        PhotoError: there is no such folder, or no picture in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PhotoError(f"There is no folder {folder}.")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+    if not found:
+        raise PhotoError(f"There are no pictures in the folder {folder}.")
+    return found
 
 
 def as_crop(photo: Image.Image, max_size: int = 1024) -> Image.Image:

@@ -1,0 +1,239 @@
+"""Edits every picture of a folder, shared out over processes, with a manifest of what became of each.
+
+The manifest, `manifest.jsonl` in the output folder, has a line for each picture. While they work, processes write a
+part each; the parts are merged at the end, or at the start of the next run if this one is killed.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clipinverter.origin import METHOD, save_png, sign
+from clipinverter.photos import PhotoError, find_photos, load_photo
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from clipinverter.domains import Domain
+    from clipinverter.editor import Editor
+
+MANIFEST = "manifest.jsonl"
+DONE, FAILED = "done", "failed"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of every picture; arguments as for `Editor.invert` and `Editor.edit`.
+
+    paste: put the face back into the photo.
+    """
+
+    prompt: str
+    strength: float = 1.0
+    align: str = "auto"
+    face: int = 0
+    paste: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of a picture. file, output: relative to the folders; error: a sentence where it failed."""
+
+    file: str
+    output: str
+    prompt: str
+    strength: float
+    align: str
+    face: int
+    paste: bool
+    method: str
+    domain: str
+    status: str
+    error: str = ""
+
+    @property
+    def asked(self) -> tuple[Any, ...]:
+        """All that decides what the edit looks like."""
+        return tuple(
+            asdict(self)[f.name] for f in fields(self) if f.name not in ("status", "error")
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """How many pictures were edited now, had been before, and failed; the same in every process."""
+
+    edited: int
+    skipped: int
+    failed: int
+
+
+class Processes:
+    """This process alone, or those that `accelerate launch` started, when the environment says so."""
+
+    def __init__(self) -> None:
+        self.state = None
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from accelerate import PartialState
+
+            cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
+            # Those that are done first wait for the others, however long these take.
+            self.state = PartialState(cpu=cpu, timeout=timedelta(days=30))
+        self.index = self.state.process_index if self.state else 0
+        self.device = self.state.device if self.state else None
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.state:
+            self.state.wait_for_everyone()
+
+    def part(self) -> None:
+        """Ends the connection."""
+        if self.state:
+            self.state.destroy_process_group()
+
+    @contextmanager
+    def share(self, items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """The part of the items that is this process's."""
+        if not self.state:
+            yield items
+            return
+        with self.state.split_between_processes(list(items)) as own:
+            yield own
+
+
+def edit_folder(domain: "Domain", folder: Path, out: Path, wish: Wish) -> Result:
+    """Edits all pictures in `folder` and its subfolders into PNG files in `out`.
+
+    Pictures are skipped whose edit by the same wish is there. One that can't be edited is noted in the manifest,
+    and tried again the next time.
+
+    Raises:
+        PhotoError: there is no such folder, or no picture in it.
+        CheckpointError: the models can't be loaded.
+        OSError: `out` can't be written.
+    """
+    folder, out = folder.resolve(), out.resolve()
+    pictures = [path for path in find_photos(folder) if out not in path.parents]
+    processes = Processes()
+    if processes.index == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        merge(out)
+    processes.wait()
+    before = read(out / MANIFEST)
+    common = asdict(wish) | {"method": METHOD, "domain": domain.name, "status": DONE}
+    wanted = [
+        Entry(path.relative_to(folder).as_posix(), output, **common)
+        for path, output in zip(pictures, outputs(folder, pictures), strict=True)
+    ]
+    todo = [entry for entry in wanted if not _is_done(entry, before, out)]
+    with processes.share(todo) as own:
+        if own:
+            _edit(domain, processes, folder, out, wish, own)
+    processes.wait()
+    if processes.index == 0:
+        merge(out)
+    processes.wait()
+    processes.part()
+    after = read(out / MANIFEST)
+    failed = sum(after[entry.file].status == FAILED for entry in todo)
+    return Result(len(todo) - failed, len(wanted) - len(todo), failed)
+
+
+def _edit(
+    domain: "Domain",
+    processes: Processes,
+    folder: Path,
+    out: Path,
+    wish: Wish,
+    entries: Sequence[Entry],
+) -> None:
+    from clipinverter.editor import Editor
+    from clipinverter.loading import load_models
+
+    editor = Editor(load_models(domain, processes.device))
+    with (out / f"manifest-{processes.index}.part").open("a", encoding="utf-8") as manifest:
+        for entry in entries:
+            error = ""
+            try:
+                image = edit_photo(editor, folder / entry.file, wish)
+            except PhotoError as problem:
+                error = str(problem)
+            except Exception as problem:  # one picture must not stop thousands
+                error = f"This picture could not be edited ({type(problem).__name__}: {problem})."
+            if not error:
+                path = out / entry.output
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_png(image, path)
+            entry = Entry(**asdict(entry) | {"status": FAILED if error else DONE, "error": error})
+            manifest.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+            manifest.flush()
+            print(f"{entry.file}: {error or entry.status}", flush=True)
+
+
+def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> "Image.Image":
+    """The edited picture, signed.
+
+    Raises what `load_photo`, `Editor.invert` and `Editor.edit` raise.
+    """
+    from clipinverter.paste import paste
+
+    photo = load_photo(source)
+    inversion = editor.invert(photo, wish.align, face=wish.face)
+    edit = editor.edit(inversion, wish.prompt, wish.strength)
+    image = paste(photo, inversion, edit.image) if wish.paste else edit.image
+    info = {"method": METHOD, "model": editor.models.domain.name}
+    return sign(image, info | {"prompt": edit.prompt, "strength": edit.strength})
+
+
+def outputs(folder: Path, pictures: Sequence[Path]) -> list[str]:
+    """Where each picture's edit goes: a/b.png for a/b.jpg, or a/b.jpg.png where there is an a/b.webp too."""
+    places = [path.relative_to(folder) for path in pictures]
+    taken = Counter(place.with_suffix("") for place in places)
+    return [
+        (
+            place.with_suffix(".png")
+            if taken[place.with_suffix("")] == 1
+            else place.with_name(f"{place.name}.png")
+        ).as_posix()
+        for place in places
+    ]
+
+
+def _is_done(entry: Entry, before: dict[str, Entry], out: Path) -> bool:
+    there = before.get(entry.file)
+    if there is None or there.status != DONE:
+        return False
+    return there.asked == entry.asked and (out / entry.output).is_file()
+
+
+def read(path: Path) -> dict[str, Entry]:
+    """The entries of a manifest by file; the last one of a file counts. A line cut off by a kill is left out."""
+    entries = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            entry = Entry(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
+        entries[entry.file] = entry
+    return entries
+
+
+def merge(out: Path) -> None:
+    """Puts what the processes wrote into the manifest, sorted by file."""
+    parts = sorted(out.glob("manifest-*.part"))
+    entries = read(out / MANIFEST)
+    for part in parts:
+        entries |= read(part)
+    lines = [json.dumps(asdict(entries[file]), ensure_ascii=False) for file in sorted(entries)]
+    partial = out / f"{MANIFEST}.partial"
+    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    partial.replace(out / MANIFEST)
+    for part in parts:
+        part.unlink()
