@@ -46,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--from", dest="source", metavar="DIR", help="take files from here, the rest from the net"
     )
     download.add_argument("--half", action="store_true", help="store half the bits")
+    convert = commands.add_parser("convert", help="prepare a domain of your own for training")
+    convert.add_argument("domain", help="its name in domains.py")
+    convert.add_argument(
+        "--from", dest="source", metavar="DIR", required=True, help="where its published files are"
+    )
     options = parser.parse_args(arguments)
     if options.command == "edit":
         if (options.prompt is None) == (options.words is None):
@@ -53,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.prompt = options.prompt if options.words is None else options.words
     if options.command == "download":
         return _download(options)
+    if options.command == "convert":
+        return _convert(options)
     return _run(options)
 
 
@@ -121,6 +128,20 @@ def _download(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from there.", file=sys.stderr)
         return 130
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from clipinverter.checkpoints import CheckpointError
+    from clipinverter.convert import convert_own
+    from clipinverter.domains import DomainError, get_domain
+
+    try:
+        domain = get_domain(options.domain)
+        convert_own(Path(options.source), domain, lambda part: print(f"Converting the {part}"))
+    except (CheckpointError, DomainError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -18,6 +18,7 @@ from clipinverter.domains import Domain
 from clipinverter.loading import build_networks
 from clipinverter.models.adapter import LEVELS, Adapter
 from clipinverter.models.irse import ArcFace
+from clipinverter.models.remapper import PARAMETERS as REMAPPER
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 REQUIRED = ("CLIPInverter", "e4e", "CLIP")  # and "ArcFace" where it is at hand
@@ -53,7 +54,8 @@ def convert(
     """Writes the domain's files; returns the sha256 of each by its name.
 
     Args:
-        files: as `find` gives them, of at least the kinds `REQUIRED`.
+        files: as `find` gives them. With a CLIPInverter file the domain can edit; with a StyleGAN2
+            file in its place it has what the training of adapter and remapper starts from.
         half: store half the bits. The networks still compute in float32.
         on_part: called with the name of each part before it is converted.
 
@@ -61,7 +63,7 @@ def convert(
         CheckpointError: a file is damaged, of another kind, or does not fit the domain.
     """
     with torch.device("meta"):
-        generator, encoder, adapter = build_networks(domain)
+        generator, encoder, _ = build_networks(domain)
     digests = {}
 
     def write(part: str, weights: Mapping[str, Tensor]) -> None:
@@ -71,8 +73,65 @@ def convert(
         except ValueError as error:
             raise CheckpointError(f"The {part} is {error}. Convert it without --half.") from error
 
+    relative = True  # whether codes are relative to the average latent
+    if "CLIPInverter" in files:
+        relative = _convert_clipinverter(files["CLIPInverter"], domain, write, on_part)
+    else:
+        on_part("generator")
+        weights = checkpoints.load_stylegan2(files["StyleGAN2"])
+        plain = (key for key in generator.state_dict() if not key.startswith(REMAPPER))
+        _check(files["StyleGAN2"], weights, {key: generator.state_dict()[key] for key in plain})
+        write("generator", weights)
+
+    on_part("encoder")
+    e4e = checkpoints.load_e4e(files["e4e"])
+    _check(files["e4e"], e4e.encoder, encoder.state_dict())
+    latent_avg = e4e.latent_avg if relative else torch.zeros_like(e4e.latent_avg)
+    write("encoder", e4e.encoder | {"latent_avg": latent_avg})
+    del e4e
+
+    if "CLIP" in files:
+        on_part("clip")
+        write("clip", checkpoints.load_clip(files["CLIP"]))
+    if "ArcFace" in files:
+        on_part("identity")
+        with torch.device("meta"):
+            expected = ArcFace().state_dict()
+        weights = checkpoints.load_arcface(files["ArcFace"])
+        _check(files["ArcFace"], weights, expected)
+        write("identity", weights)
+    return digests
+
+
+def convert_own(folder: Path, domain: Domain, on_part: Callable[[str], None]) -> None:
+    """Writes what the training of a domain of one's own starts from, of the files in a folder.
+
+    Raises:
+        CheckpointError: as for `find` and `convert`, or a file is missing.
+    """
+    files = find(folder)
+    files.pop("CLIPInverter", None)
+    needed = ["StyleGAN2", "e4e"]
+    needed += [] if (domain.folder / "clip.safetensors").is_file() else ["CLIP"]
+    missing = [kind for kind in needed if kind not in files]
+    if missing:
+        raise CheckpointError(
+            f"{folder} has no file of {' and none of '.join(missing)}. README.md says under "
+            "“Your own data” what a domain needs."
+        )
+    convert(files, domain, on_part=on_part)
+
+
+def _convert_clipinverter(
+    source: Path,
+    domain: Domain,
+    write: Callable[[str, Mapping[str, Tensor]], None],
+    on_part: Callable[[str], None],
+) -> bool:
+    """Writes adapter and generator; returns whether codes are relative to the average latent."""
     on_part("adapter")
-    source = files["CLIPInverter"]
+    with torch.device("meta"):
+        generator, _, adapter = build_networks(domain)
     loaded = checkpoints.load_clipinverter(source)
     size = loaded.opts.get("stylegan_size", domain.image_size)
     if size != domain.image_size:
@@ -93,26 +152,7 @@ def convert(
     write("adapter", loaded.adapter)
     on_part("generator")
     write("generator", loaded.decoder)
-
-    on_part("encoder")
-    e4e = checkpoints.load_e4e(files["e4e"])
-    _check(files["e4e"], e4e.encoder, encoder.state_dict())
-    latent_avg = e4e.latent_avg
-    if not loaded.opts.get("start_from_latent_avg", True):
-        latent_avg = torch.zeros_like(latent_avg)
-    write("encoder", e4e.encoder | {"latent_avg": latent_avg})
-    del loaded, e4e
-
-    on_part("clip")
-    write("clip", checkpoints.load_clip(files["CLIP"]))
-    if "ArcFace" in files:
-        on_part("identity")
-        with torch.device("meta"):
-            expected = ArcFace().state_dict()
-        weights = checkpoints.load_arcface(files["ArcFace"])
-        _check(files["ArcFace"], weights, expected)
-        write("identity", weights)
-    return digests
+    return bool(loaded.opts.get("start_from_latent_avg", True))
 
 
 def _levels(path: Path, loaded: checkpoints.CLIPInverter) -> Collection[str]:

@@ -12,6 +12,7 @@ from clipinverter.models.stylegan2 import Generator, Noise
 
 LAMBDA_SCALE = 0.9  # the authors' code multiplies every lambda by this
 LAMBDA_START = 0.05
+PARAMETERS = ("affine_mlps.", "lambdas.")  # what the names of the remapper's own begin with
 
 
 class RemapperGenerator(Generator):
