@@ -2,26 +2,35 @@
 
 The stages build on each other in this order. `all` runs them in turn, `export` puts the finished set where the demo
 looks for it. `judge` trains what the evaluation judges by, on a rendered set of its own.
+
+`adapter|remapper --images DIR --captions DIR --domain D` learns from pictures with captions instead, in any domain that
+has a generator and an encoder.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 STAGES = ("generator", "clip", "identity", "encoder", "adapter", "remapper")
+OWN_STAGES = ("adapter", "remapper")  # which can learn from pictures with captions
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m clipinverter.training", description=__doc__)
     parser.add_argument("stage", choices=(*STAGES, "all", "export", "judge"))
     parser.add_argument("--resume", action="store_true", help="go on where the last run stopped")
     parser.add_argument(
-        "--images", type=Path, default=Path("data/portraits-128"), help="the rendered set"
+        "--images",
+        type=Path,
+        default=Path("data/portraits-128"),
+        help="the rendered set; with --captions, the pictures",
     )
-    parser.add_argument(
-        "--run", type=Path, default=Path("runs/portraits"), help="states and weights"
-    )
+    parser.add_argument("--run", type=Path, help="states and weights (default: runs/<domain>)")
     parser.add_argument("--scale", type=float, default=1.0, help="stretches the number of steps")
     parser.add_argument(
         "--threads", type=int, default=None, help="CPU threads (default: PyTorch's)"
@@ -29,24 +38,55 @@ def main() -> None:
     parser.add_argument(
         "--start", type=Path, help="generator: weights to go on from instead of from nothing"
     )
-    args = parser.parse_args()
+    own = parser.add_argument_group("pictures with captions (adapter, remapper)")
+    own.add_argument("--captions", type=Path, help="a .txt for each picture, a caption a line")
+    own.add_argument("--domain", default="portraits", help="whose networks; export: where to")
+    own.add_argument("--moco", type=Path, help="MoCo's ResNet-50, for what is no person")
+    own.add_argument("--steps", type=int, help="in all (default: 200000 and 20000)")
+    own.add_argument("--batch", type=int, default=8, help="pictures a process (default: 8)")
+    args = parser.parse_args(arguments)
+    if args.captions and args.stage not in OWN_STAGES:
+        parser.error(f"--captions is for {' and '.join(OWN_STAGES)}, not for {args.stage}")
+    if args.domain != "portraits" and not args.captions and args.stage != "export":
+        parser.error("--domain goes with --captions, or with export")
 
     import torch
 
-    from clipinverter.domains import PORTRAITS
+    from clipinverter.checkpoints import CheckpointError
+    from clipinverter.domains import DomainError, get_domain
+    from clipinverter.training.pictures import DataError
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    if args.stage == "export":
-        from clipinverter.training.weights import export
+    try:
+        domain = get_domain(args.domain)
+        run(args, domain, args.run or Path("runs") / domain.name)
+    except (CheckpointError, DataError, DomainError) as error:
+        if os.environ.get("RANK", "0") == "0":  # once, not in every process
+            print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
-        export(args.run, PORTRAITS.folder)
+
+def run(args: argparse.Namespace, domain, folder: Path) -> None:
+    """Does what the arguments say."""
+    if args.stage == "export":
+        from clipinverter.training.weights import PARTS, export
+
+        export(folder, domain.folder, PARTS if domain.name == "portraits" else OWN_STAGES)
+        return
+    if args.captions:
+        from clipinverter.training import own
+
+        options = {"resume": args.resume, "moco": args.moco, "steps": args.steps}
+        folders = (args.images, args.captions, folder)
+        own.train(args.stage, domain, *folders, batch=args.batch, **options)
         return
     for stage in STAGES if args.stage == "all" else (args.stage,):
         options = {"resume": args.resume, "scale": args.scale}
         if stage == "generator":
             options["start"] = args.start
-        train(stage, PORTRAITS, args.images, args.run, **options)
+        train(stage, domain, args.images, folder, **options)
 
 
 def train(stage: str, domain, images: Path, folder: Path, **options) -> None:
@@ -66,4 +106,4 @@ def train(stage: str, domain, images: Path, folder: Path, **options) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

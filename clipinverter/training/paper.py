@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,14 @@ class Teachers:
         seen = data.fit(images, self.encoder.input_size)
         return self.encoder.trunk_features(seen.to(memory_format=torch.channels_last))
 
+    def person(self, images: Tensor) -> Tensor:
+        """Who is in images [B, 3, S, S]: unit vectors [B, D]."""
+        return face_features(self.identity, images).float()
+
+    def look(self, images: Tensor) -> Tensor:
+        """Images [B, 3, S, S] in the space of texts, [B, text_dim]."""
+        return self.text_image.embed_image(images).float()
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -84,7 +92,7 @@ class Batch:
 
     images [B, 3, S, S]; w_plus [B, n_latent, D] and features: their inversion; prompt, caption [B, text_dim]: raw
     embeddings of the wanted change and of what is there; asks [B] bool: whether the prompt asks for a change;
-    shift [B, D]: how w changes in truth.
+    shift [B, D]: how w changes in truth, where that is known.
     """
 
     images: Tensor
@@ -93,7 +101,30 @@ class Batch:
     prompt: Tensor
     caption: Tensor
     asks: Tensor
-    shift: Tensor
+    shift: Tensor | None = None
+
+
+@torch.no_grad()
+def batch_of(
+    teachers: Teachers,
+    images: Tensor,
+    prompts: Sequence[str],
+    captions: Sequence[str],
+    asks: Tensor,
+    shift: Tensor | None = None,
+) -> Batch:
+    """Inverts images [B, 3, S, S] and embeds their prompts and captions."""
+    features = teachers.features(images)
+    texts = teachers.text_image.embed_text([*prompts, *captions]).float()
+    return Batch(
+        images=images,
+        w_plus=teachers.encoder.heads(*features) + teachers.latent_avg,
+        features=features,
+        prompt=texts[: len(images)],
+        caption=texts[len(images) :],
+        asks=asks,
+        shift=shift,
+    )
 
 
 @torch.no_grad()
@@ -115,17 +146,8 @@ def make_batch(
     w_edited = w_of(wanted.edited_latents, generator.style_dim)
     own = generator(w[count // 2 :, None].expand(-1, generator.n_latent, -1), noise="none")
     images = torch.cat([rendered.batch(indices, generator.size), own.clamp(-1, 1)])
-    features = teachers.features(images)
-    texts = teachers.text_image.embed_text([*wanted.prompts, *wanted.captions]).float()
-    return Batch(
-        images=images,
-        w_plus=teachers.encoder.heads(*features) + teachers.latent_avg,
-        features=features,
-        prompt=texts[:count],
-        caption=texts[count:],
-        asks=torch.from_numpy((wanted.edited_latents != latents).any(axis=1)),
-        shift=w_edited - w,
-    )
+    asks = torch.from_numpy((wanted.edited_latents != latents).any(axis=1))
+    return batch_of(teachers, images, wanted.prompts, wanted.captions, asks, w_edited - w)
 
 
 def objective(
@@ -145,23 +167,35 @@ def objective(
     the cycle pass the edited picture); the direction counts only where `asks`.
     """
     with torch.no_grad():
-        wanted_person = face_features(teachers.identity, wanted)
-        source_clip = teachers.text_image.embed_image(source)
-    person = face_features(teachers.identity, drawn).float()
-    way = directional_clip_loss(
-        source_clip.float(),
-        teachers.text_image.embed_image(drawn).float(),
-        source_text,
-        target_text,
-    )
+        wanted_person = teachers.person(wanted)
+        source_clip = teachers.look(source)
+    person = teachers.person(drawn)
+    way = directional_clip_loss(source_clip, teachers.look(drawn), source_text, target_text)
     parts = {
-        "identity": scales.identity * identity_loss(person, wanted_person.float()),
+        "identity": scales.identity * identity_loss(person, wanted_person),
         "l2": scales.l2 * F.mse_loss(drawn.float(), wanted),
         "lpips": scales.lpips * teachers.perceptual(drawn, wanted),
         "clip": scales.clip * (way * asks).sum() / asks.sum().clamp(min=1),
         "w_norm": scales.w_norm * w_norm_loss(w_plus, teachers.latent_avg),
     }
     return sum(parts.values()), {key: value.item() for key, value in parts.items()}
+
+
+def way_back(
+    teachers: Teachers,
+    edited: Tensor,
+    caption: Tensor,
+    adapter: Callable[[Features, Tensor], Features],
+    draw: Callable[[Tensor, Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Pictures `edited` [B, 3, S, S] asked for captions [B, text_dim]: the pictures, and the w_plus they are drawn
+    from; `draw` as for `cycle_loss`."""
+    with torch.no_grad():
+        features = teachers.features(edited)
+        w_plus = teachers.encoder.heads(*features) + teachers.latent_avg
+    residual = teachers.encoder.heads(*adapter(features, caption)).float()
+    w_plus = w_plus + RESIDUAL_SCALE * residual
+    return draw(w_plus, caption), w_plus
 
 
 def cycle_loss(
@@ -178,12 +212,7 @@ def cycle_loss(
     draw: w_plus and text embeddings -> images, as in the pass that edited.
     """
     edited = edited.detach().clamp(-1, 1)
-    with torch.no_grad():
-        features = teachers.features(edited)
-        w_plus = teachers.encoder.heads(*features) + teachers.latent_avg
-    residual = teachers.encoder.heads(*adapter(features, batch.caption)).float()
-    w_plus = w_plus + RESIDUAL_SCALE * residual
-    restored = draw(w_plus, batch.caption)
+    restored, w_plus = way_back(teachers, edited, batch.caption, adapter, draw)
     texts = batch.prompt, batch.caption
     return objective(teachers, scales, restored, batch.images, edited, w_plus, *texts, batch.asks)[
         0
@@ -194,19 +223,23 @@ def edit_loss(
     teachers: Teachers,
     scales: Weights,
     drawn: Tensor,
-    truth: Tensor,
+    truth: Tensor | None,
     w_plus: Tensor,
     batch: Batch,
     adapter: Adapter,
     draw: Callable[[Tensor, Tensor], Tensor],
 ) -> tuple[Tensor, dict[str, float]]:
     """Everything a stage asks of edited pictures `drawn` [B, 3, S, S], drawn from w_plus: the objective, the
-    way back, and the distance to the true edit `truth`; `draw` as for `cycle_loss`."""
+    way back, and the distance to the true edit `truth` where there is one; `draw` as for `cycle_loss`."""
     texts = batch.caption, batch.prompt
     loss, numbers = objective(
         teachers, scales, drawn, batch.images, batch.images, w_plus, *texts, batch.asks
     )
-    counterfactual = F.l1_loss(drawn, truth) + 0.6 * teachers.perceptual(drawn, truth)
     cycle = cycle_loss(teachers, scales, drawn, batch, adapter, draw)
-    numbers |= {"counterfactual": counterfactual.item(), "cycle": cycle.item()}
-    return loss + scales.cycle * cycle + scales.counterfactual * counterfactual, numbers
+    loss = loss + scales.cycle * cycle
+    numbers["cycle"] = cycle.item()
+    if truth is None:
+        return loss, numbers
+    counterfactual = F.l1_loss(drawn, truth) + 0.6 * teachers.perceptual(drawn, truth)
+    numbers["counterfactual"] = counterfactual.item()
+    return loss + scales.counterfactual * counterfactual, numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -16,7 +17,9 @@ from clipinverter.models import irse
 from clipinverter.models.adapter import Adapter
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace
-from clipinverter.models.remapper import RemapperGenerator
+from clipinverter.models.remapper import PARAMETERS, RemapperGenerator
+
+PARTS = ("remapper", "encoder", "adapter", "clip", "identity")  # of a finished set
 
 
 def write(folder: Path, part: str, weights: dict[str, torch.Tensor]) -> None:
@@ -26,12 +29,16 @@ def write(folder: Path, part: str, weights: dict[str, torch.Tensor]) -> None:
 
 def read(folder: Path, part: str) -> dict[str, torch.Tensor]:
     """One part's weights; raises CheckpointError naming the stage to run where they are missing."""
+    return checkpoints.load_weights(_finished(folder, part))
+
+
+def _finished(folder: Path, part: str) -> Path:
     path = folder / f"{part}.safetensors"
     if not path.exists():
         raise checkpoints.CheckpointError(
             f"{path} is missing: run python -m clipinverter.training {part} first."
         )
-    return checkpoints.load_weights(path)
+    return path
 
 
 def _filled(network: nn.Module, weights: dict[str, torch.Tensor]) -> nn.Module:
@@ -47,7 +54,7 @@ def generator(folder: Path, domain: Domain) -> RemapperGenerator:
     """
     network = build_networks(domain)[0]
     missing = network.load_state_dict(read(folder, "generator"), strict=False).missing_keys
-    own = [key for key in missing if not key.startswith(("affine_mlps.", "lambdas."))]
+    own = [key for key in missing if not key.startswith(PARAMETERS)]
     if own:
         raise checkpoints.CheckpointError(
             f"The generator in {folder} is not finished: "
@@ -80,14 +87,14 @@ def identity(folder: Path) -> ArcFace:
     return _filled(ArcFace(**irse.SMALL), read(folder, "identity"))
 
 
-def export(folder: Path, target: Path) -> None:
-    """Copies a finished set to where the demo looks for it."""
+def export(folder: Path, target: Path, parts: Collection[str] = PARTS) -> None:
+    """Copies a finished set to where the demo looks for it.
+
+    Raises:
+        CheckpointError: a part is missing; nothing was copied.
+    """
+    files = {part: _finished(folder, part) for part in parts}
     target.mkdir(parents=True, exist_ok=True)
-    for part, name in {
-        "remapper": "generator",  # the remapper is part of its generator's file
-        "encoder": "encoder",
-        "adapter": "adapter",
-        "clip": "clip",
-        "identity": "identity",
-    }.items():
-        shutil.copyfile(folder / f"{part}.safetensors", target / f"{name}.safetensors")
+    for part, file in files.items():
+        name = "generator" if part == "remapper" else part  # it is part of its generator's file
+        shutil.copyfile(file, target / f"{name}.safetensors")

@@ -1,0 +1,103 @@
+"""A folder of pictures and a folder of captions: the layout of CelebA-HQ, AFHQ and CUB with captions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from clipinverter.images import to_tensor
+from clipinverter.photos import PhotoError, as_crop, find_photos, load_photo
+from clipinverter.training.edits import MISMATCH
+
+SEED = 20231
+
+
+class DataError(ValueError):
+    """The folders can't be learnt from; the message is a sentence that names the file."""
+
+
+@dataclass(frozen=True)
+class CaptionedPictures(Dataset):
+    """Pictures that are cut out already, with captions, as an endless list of samples.
+
+    Sample k is a function of k alone, so that any number of processes shares them out and a run that was killed goes
+    on with what it had not seen. Every len(paths) samples show each picture once.
+
+    captions: of each path, one or more. size: side of the images in pixels.
+    """
+
+    paths: tuple[Path, ...]
+    captions: tuple[tuple[str, ...], ...]
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, sample: int) -> Mapping[str, Any]:
+        """images: the picture [3, size, size] in [-1, 1], half of the time mirrored; captions: one of its own; prompts:
+        in three quarters one of another picture's captions (paper, section 3.4), else the own one; asks [] bool:
+        whether it is another's."""
+        count = len(self.paths)
+        index = int(_order(count, sample // count)[sample % count])
+        rng = np.random.default_rng([SEED, sample])
+        prompt = caption = str(rng.choice(self.captions[index]))
+        asks = count > 1 and rng.random() < MISMATCH
+        if asks:
+            prompt = str(rng.choice(self.captions[(index + rng.integers(1, count)) % count]))
+        image = self._read(self.paths[index])
+        if rng.random() < 0.5:
+            image = image.flip(2)
+        return {"images": image, "prompts": prompt, "captions": caption, "asks": asks}
+
+    def _read(self, path: Path) -> torch.Tensor:
+        try:
+            return to_tensor(as_crop(load_photo(path)), self.size)[0]
+        except PhotoError as error:
+            raise DataError(
+                f"{path} can't be used: {error} Mend or remove it, and go on with --resume."
+            ) from error
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([SEED, count, epoch]).permutation(count)
+
+
+def load(images: Path, captions: Path, size: int) -> CaptionedPictures:
+    """Finds the pictures in `images`, and of a/b.jpg the captions in a/b.txt of `captions`, one a line.
+
+    Raises:
+        DataError: there are no pictures, or captions are missing.
+    """
+    try:
+        paths = find_photos(images)
+    except PhotoError as error:
+        raise DataError(str(error)) from None
+    if not captions.is_dir():
+        raise DataError(f"There is no folder {captions}.")
+    files = [captions / path.relative_to(images).with_suffix(".txt") for path in paths]
+    texts = [_lines(file) for file in files]
+    lacking = [place for place, lines in enumerate(texts) if not lines]
+    if lacking:
+        path, file = paths[lacking[0]], files[lacking[0]]
+        fault = "is empty" if file.is_file() else "is missing"
+        more = f" So it is for {len(lacking) - 1} more." if len(lacking) > 1 else ""
+        raise DataError(
+            f"{path} has no captions: {file} {fault}. "
+            f"Every picture needs a text file of its name with a caption a line.{more}"
+        )
+    return CaptionedPictures(tuple(paths), tuple(texts), size)
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    if not file.is_file():
+        return ()
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return tuple(" ".join(line.split()) for line in lines if line.strip())
