@@ -31,7 +31,8 @@ class Widgets(NamedTuple):
 
 def draw(domain: Domain) -> Widgets:
     """Draws the page into the current `gr.Blocks`. On a phone the two columns become one."""
-    gr.HTML(f"<h1>CLIPInverter</h1><p>{text.INTRO}</p>", elem_id="head", padding=False)
+    intro = text.INTRO if domain.aligned else text.INTRO_WITHOUT_FACES
+    gr.HTML(f"<h1>CLIPInverter</h1><p>{intro}</p>", elem_id="head", padding=False)
     with gr.Row(elem_id="main"):
         with gr.Column(scale=4, min_width=320):
             photo = gr.Image(

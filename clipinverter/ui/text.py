@@ -8,6 +8,7 @@ INTRO = (
     "Add a portrait and say in words how the person should look. The slider sets how strongly your "
     "words act."
 )
+INTRO_WITHOUT_FACES = "Add a picture and say in words how it should look. The slider sets how strongly your words act."
 HOW_IT_WORKS = """
 1. **Inversion.** The face is cut out as in the FFHQ data set. An encoder (e4e) turns it into
    feature maps (*trunk*) and those into one latent vector for each layer of the generator
