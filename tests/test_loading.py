@@ -1,6 +1,8 @@
 """Building the networks of a domain from its files."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -77,6 +79,15 @@ def test_weights_of_other_sizes_are_refused(domain):
     larger = dataclasses.replace(domain, head_width=64)
     with pytest.raises(CheckpointError, match="do not fit"):
         load_models(larger, "cpu")
+
+
+def test_serving_imports_nothing_of_the_training():
+    code = (
+        "import sys, clipinverter.ui.demo, clipinverter.editor, clipinverter.styleclip.comparison\n"
+        "print([name for name in sys.modules if name.startswith('clipinverter.training')])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 def test_the_registry():

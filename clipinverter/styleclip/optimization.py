@@ -16,12 +16,12 @@ from torch import Tensor
 from clipinverter.cache import Cache
 from clipinverter.editor import RESIDUAL_SCALE, Editor, OnStep
 from clipinverter.loading import Models
+from clipinverter.losses import clip_loss, clip_pool, identity_loss
 from clipinverter.models.irse import face_features
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion, Stage
 from clipinverter.styleclip.method import Move, apply, size_of_move
 from clipinverter.styleclip.settings import Settings, settings_of
-from clipinverter.training.losses import clip_loss, clip_pool, identity_loss
 
 WARM_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps
 

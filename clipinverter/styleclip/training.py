@@ -15,13 +15,13 @@ from torch import Tensor
 
 from clipinverter.checkpoints import load_weights, save_weights
 from clipinverter.loading import Models
+from clipinverter.losses import clip_loss, identity_loss
 from clipinverter.styleclip.mapper import PREFIX, slug
 from clipinverter.styleclip.measuring import digest
 from clipinverter.styleclip.networks import SCALE, LevelsMapper
 from clipinverter.styleclip.optimization import image_features, person_features
 from clipinverter.styleclip.settings import Settings, settings_of
 from clipinverter.training.loop import Stage, cosine, run, set_rate
-from clipinverter.training.losses import clip_loss, identity_loss
 
 LATENTS = 1024  # inverted pictures to learn on
 BATCH = 4

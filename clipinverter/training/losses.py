@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from clipinverter.losses import clip_loss, clip_pool, identity_loss
+
+__all__ = [
+    "clip_loss", "clip_pool", "directional_clip_loss", "identity_loss", "r1_penalty", "w_norm_loss",
+]  # fmt: skip
 
 _EPS = 1e-6
 
 
-def clip_pool(images: Tensor) -> Tensor:
-    """Images [B, 3, S, S] -> [B, 3, 224, 224] as the authors feed CLIP: nearest neighbour x7, then average pooling by
-    S/32; no CLIP mean or deviation is applied. S is a multiple of 32."""
-    size = images.shape[-1]
-    return F.avg_pool2d(F.interpolate(images, scale_factor=7, mode="nearest"), size // 32)
-
-
 def _unit(x: Tensor) -> Tensor:
     return x / (x.norm(dim=-1, keepdim=True) + _EPS)
-
-
-def clip_loss(image: Tensor, text: Tensor) -> Tensor:
-    """1 - cosine of image and text embeddings [B, D], [B]."""
-    return 1 - F.cosine_similarity(image, text, dim=-1)
 
 
 def directional_clip_loss(
@@ -35,11 +28,6 @@ def directional_clip_loss(
     image_way = _unit(_unit(target_image) - _unit(source_image))
     text_way = _unit(_unit(target_text) - _unit(source_text))
     return 1 - (image_way * text_way).sum(dim=-1)
-
-
-def identity_loss(features_hat: Tensor, features: Tensor) -> Tensor:
-    """Mean of 1 - cosine of unit identity features [B, D]."""
-    return (1 - (features_hat * features).sum(dim=-1)).mean()
 
 
 def w_norm_loss(w_plus: Tensor, latent_avg: Tensor) -> Tensor:
