@@ -56,6 +56,23 @@ def test_a_domain_from_its_files_edits(domain):
     assert repeated.image.tobytes() == edit.image.tobytes()
 
 
+def test_a_start_maps_the_needed_parts_and_unpickles_nothing(domain, monkeypatch):
+    read = []
+    load_weights = checkpoints.load_weights
+
+    def recorded(path, *digest):
+        read.append(path.stem)
+        return load_weights(path, *digest)
+
+    monkeypatch.setattr(checkpoints, "load_weights", recorded)
+    monkeypatch.setattr(checkpoints, "_read", lambda path: pytest.fail(f"{path} is unpickled"))
+    (domain.folder / "identity.safetensors").write_bytes(b"damaged, and nobody asks for it")
+    models = load_models(domain, "cpu")
+    assert sorted(read) == sorted(PARTS)
+    with pytest.raises(CheckpointError):
+        models.identity  # noqa: B018
+
+
 def test_missing_files_are_named(domain):
     (domain.folder / "adapter.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"checkpoints/tiny lacks adapter\.safetensors\."):

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipinverter.models import cuda
+
 # StyleGAN's activation: leaky ReLU with this slope, times this gain.
 SLOPE = 0.2
 GAIN = math.sqrt(2)
@@ -116,6 +118,10 @@ def blur_kernel(gain: float = 1.0) -> Tensor:
 
 def blur(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
     """Filters every channel of x [B, C, H, W] with the symmetric `kernel`, zeros around x."""
+    if compiled := cuda.kernels(x, kernel):
+        smaller = kernel.shape[0] - 1 - 2 * padding
+        size = x.shape[2] - smaller, x.shape[3] - smaller
+        return compiled.upfirdn2d(_dense(x), kernel.float(), 1, padding, *size)
     channels = x.shape[1]
     weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
     return F.conv2d(x, weight, padding=padding, groups=channels)
@@ -126,6 +132,9 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
 
     Zero insertion followed by a filter is a transposed convolution with that filter.
     """
+    if compiled := cuda.kernels(x, kernel):
+        size = 2 * x.shape[2], 2 * x.shape[3]
+        return compiled.upfirdn2d(_dense(x), kernel.float(), 2, 2, *size)
     channels = x.shape[1]
     weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
     return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=channels)
@@ -134,12 +143,25 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
 def bias_act(x: Tensor, bias: Tensor, noise: Tensor | None = None) -> Tensor:
     """Adds bias [C] and noise [1, 1, H, W], then StyleGAN's leaky ReLU without its gain.
 
-    Works in place, so it is for maps that nobody differentiates.
+    Works in place where it can, so it is for maps that nobody differentiates.
     """
+    tensors = (x, bias) if noise is None else (x, bias, noise)
+    if compiled := cuda.kernels(*tensors):
+        x = _dense(x)
+        noise = None if noise is None else noise.to(x.dtype).contiguous()
+        compiled.bias_act(x, bias.to(x.dtype), noise, SLOPE)
+        return x
     x.add_(bias[:, None, None])
     if noise is not None:
         x.add_(noise)
     return F.leaky_relu(x, SLOPE, inplace=True)
+
+
+def _dense(x: Tensor) -> Tensor:
+    """x without gaps in memory, in the layout that it has."""
+    if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
+        return x
+    return channels_last(x)
 
 
 class Kernel(nn.Module):
