@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OnPreview = Callable[[Image.Image, Image.Image], None]
+
 
 class Refusal(Exception):
     """A request that can't be met; the message is a sentence for the visitor."""
@@ -56,6 +58,7 @@ def answer(
     face: int | None = 0,
     eyes: "Sequence[Point]" = (),
     paste: bool = False,
+    on_preview: OnPreview | None = None,
 ) -> Answer:
     """Inverts and edits. A prompt of None asks for the inversion alone.
 
@@ -63,6 +66,8 @@ def answer(
         photo: an uploaded file as the framework describes it; its "path" is read.
         eyes: with align "eyes", the points that `Editor.invert` takes in its place.
         paste: give the whole photo back, with the edited face in it.
+        on_preview: called with the picture before and a small one after the edit while that is
+            drawn, see `Editor.edit`; not if the whole photo is asked for.
         Others as for `Editor.invert` and `Editor.edit`.
 
     Raises:
@@ -76,7 +81,10 @@ def answer(
         editor, inversion = invert(get_editor, photo, align, on_step, face, eyes)
         if paste and not editor.models.domain.aligned:
             raise Refusal(text.NO_FACES)
-        edit = None if prompt is None else editor.edit(inversion, prompt, strength, on_step)
+        edit = None
+        if prompt is not None:
+            show = on_preview and not paste and (lambda image: on_preview(inversion.image, image))
+            edit = editor.edit(inversion, prompt, strength, on_step, show or None)
         info = describe(editor, inversion, edit)
         before, after = inversion.image, edit.image if edit else inversion.image.copy()
         if paste:

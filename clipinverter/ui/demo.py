@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from clipinverter.domains import Domain
 from clipinverter.origin import save_png
 from clipinverter.ui import api, compare, layout, style, text
 from clipinverter.ui.pointing import Point, Pointing, numbered, to_tap
+from clipinverter.ui.previews import streamed
 
 if TYPE_CHECKING:
     from clipinverter.editor import Editor
@@ -24,6 +25,7 @@ DELETE_EVERY, DELETE_AFTER = 15 * 60, 60 * 60  # seconds
 PROGRESS = gr.Progress()
 STEPS = 10  # of a first edit
 EDIT_DEFAULTS = (None, None, 1.0, "auto", False, 0)  # of the endpoint, in its order
+PREVIEWS_ABOVE = 512  # pixels; smaller pictures are there at once
 SHOWN = 512, 1600  # pixels of the longer side of a picture on the page: at least, at most
 
 
@@ -46,7 +48,7 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
         title="CLIPInverter", analytics_enabled=False, delete_cache=(DELETE_EVERY, DELETE_AFTER)
     ) as demo:
         widgets = layout.draw(domain)
-        _connect_page(widgets, get_editor)
+        _connect_page(widgets, get_editor, previews=domain.image_size > PREVIEWS_ABOVE)
         _connect_endpoint(widgets, get_editor)
         compare.add(widgets, get_editor)
         if domain.examples:  # so that the first thing to see is an edit
@@ -59,7 +61,7 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
     return demo.queue(max_size=MAX_WAITING)
 
 
-def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> None:
+def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]", previews: bool) -> None:
     def show(
         photo: Any,
         prompt: str | None,
@@ -69,6 +71,7 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> Non
         face: Any,
         paste: Any,
         progress: gr.Progress = PROGRESS,
+        on_preview: api.OnPreview | None = None,
     ) -> dict[Any, Any]:
         done = 0
 
@@ -79,8 +82,9 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> Non
 
         try:
             got = api.answer(
-                get_editor, photo, prompt, strength, align, on_step, face, pointing.eyes, paste
-            )
+                get_editor, photo, prompt, strength, align, on_step, face, pointing.eyes, paste,
+                on_preview,
+            )  # fmt: skip
         except api.Refusal as refusal:
             # A warning and not an error: what is on the page stays there.
             gr.Warning(str(refusal), duration=6, title="Not done")
@@ -96,6 +100,16 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> Non
             on.crop: got.crop,
             on.download: gr.DownloadButton(value=path, interactive=True),
         }
+
+    def show_early(
+        photo: Any, prompt: Any, strength: Any, align: Any, pointing: Pointing, face: Any,
+        paste: Any, progress: gr.Progress = PROGRESS,
+    ) -> Iterator[dict[Any, Any]]:  # fmt: skip
+        """The same with the preview first."""
+        request = photo, prompt, strength, align, pointing, face, paste, progress
+        yield from streamed(
+            lambda give: show(*request, lambda *pair: give({on.result: tuple(map(_fitted, pair))}))
+        )
 
     def look(
         photo: Any,
@@ -175,14 +189,15 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> Non
         "trigger_mode": "always_last",
         "show_progress_on": on.status,
     }  # fmt: skip
-    gr.on([on.prompt.submit, on.strength.release, on.paste.input], show, request, **common)
+    ask = show_early if previews else show
+    gr.on([on.prompt.submit, on.strength.release, on.paste.input], ask, request, **common)
     gr.on([on.align.input, on.face.input], look, request, **common)
     on.pick.select(tap, request, **common)
     on.photo.change(arrive, [on.photo, on.prompt, on.strength, on.align, on.paste], **common)
     fill = on.chips.click(
         lambda sample: sample[0], on.chips, on.prompt, queue=False, api_visibility="private"
     )
-    fill.then(show, request, **common)
+    fill.then(ask, request, **common)
 
 
 def _connect_endpoint(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> None:
