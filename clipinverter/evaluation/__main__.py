@@ -1,5 +1,5 @@
-"""`python -m clipinverter.evaluation portraits|compare|sheet|bench`: measure the embedded models, draw
-their contact sheet, or measure how long an edit takes.
+"""`python -m clipinverter.evaluation portraits|photos|compare|sheet|bench`: what the embedded models can do, in numbers
+and in pictures, and how long an edit takes.
 """
 
 from __future__ import annotations
@@ -15,84 +15,106 @@ def main() -> None:
     p = commands.add_parser("portraits", help="numbers on held-out scenes")
     p.add_argument("--count", type=int, default=512, help="held-out scenes")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--json", type=Path)
-    p = commands.add_parser("sheet", help="pictures, inversions and edits")
-    p.add_argument("out", type=Path)
-    p.add_argument("--cell", type=int, default=128, help="side of each picture, pixels")
+    p.set_defaults(run=portraits)
+    p = commands.add_parser("photos", help="numbers on rated photos")
+    p.add_argument("folder", type=Path, help="aligned pictures and a ratings.csv")
+    p.add_argument("--sheet", type=Path, help="where to draw photos and inversions")
+    p.set_defaults(run=photos)
     p = commands.add_parser("compare", help="CLIPInverter and StyleCLIP on held-out scenes")
     p.add_argument("--portraits", type=int, default=100, help="held-out scenes")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--json", type=Path)
+    p.set_defaults(run=compare)
     p = commands.add_parser("bench", help="milliseconds an edit, against the plain way")
     p.add_argument("--domain", default="faces", help="without its files: random weights")
-    p.add_argument("--json", type=Path)
+    p.set_defaults(run=bench)
+    for command in commands.choices.values():
+        command.add_argument("--json", type=Path, help="where to write the numbers")
+    p = commands.add_parser("sheet", help="portraits and edits picked by a seed")
+    p.add_argument("out", type=Path)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--cell", type=int, default=128, help="side of each picture, pixels")
+    p.set_defaults(run=sheet, json=None)
     args = parser.parse_args()
-
-    if args.command == "bench":
-        bench(args.domain, args.json)
-        return
-
-    from clipinverter.domains import PORTRAITS
-    from clipinverter.loading import load_models
-
-    models = load_models(PORTRAITS, "cpu")
-    if args.command == "sheet":
-        from clipinverter.editor import Editor
-        from clipinverter.evaluation.sheets import edits
-
-        edits(Editor(models), PORTRAITS.examples, cell=args.cell).save(args.out)
-        return
-    if args.command == "compare":
-        from clipinverter.editor import Editor
-        from clipinverter.evaluation import judge, metrics
-        from clipinverter.evaluation.compare import compare, table
-
-        judging = judge.load()
-        held = metrics.held_out(args.portraits, PORTRAITS.image_size, args.seed)
-        report = {"seed": args.seed} | compare(Editor(models), judging, held)
-        print(table(report))
-        if args.json:
-            args.json.write_text(json.dumps(report, indent=2))
-        return
-    report = portraits(models, args.count, args.seed)
-    print(json.dumps(report, indent=2))
+    report = args.run(args)
     if args.json:
         args.json.write_text(json.dumps(report, indent=2))
 
 
-def bench(name: str, path: Path | None) -> None:
-    """Prints the table of the benchmark; writes the figures to `path`."""
+def _models():
+    from clipinverter.domains import PORTRAITS
+    from clipinverter.loading import load_models
+
+    return load_models(PORTRAITS, "cpu")
+
+
+def _editor():
+    from clipinverter.editor import Editor
+
+    return Editor(_models())
+
+
+def sheet(args: argparse.Namespace) -> None:
+    from clipinverter.evaluation.sheets import drawn_by_lot
+
+    drawn_by_lot(_editor(), args.seed, args.cell).save(args.out)
+
+
+def photos(args: argparse.Namespace) -> dict:
+    from clipinverter.evaluation import judge
+    from clipinverter.evaluation.photos import RatingsError, measure, sheet
+
+    try:
+        report, pairs = measure(_editor(), judge.load(), args.folder)
+    except RatingsError as error:
+        raise SystemExit(str(error)) from None
+    print(json.dumps(report, indent=2))
+    if args.sheet:
+        sheet(pairs).save(args.sheet)
+    return report
+
+
+def compare(args: argparse.Namespace) -> dict:
+    from clipinverter.evaluation import judge, metrics
+    from clipinverter.evaluation.compare import compare, table
+
+    editor = _editor()
+    held = metrics.held_out(args.portraits, editor.models.domain.image_size, args.seed)
+    report = {"seed": args.seed} | compare(editor, judge.load(), held)
+    print(table(report))
+    return report
+
+
+def bench(args: argparse.Namespace) -> dict:
     from clipinverter.domains import DomainError, get_domain
     from clipinverter.evaluation import benchmark
 
     try:
-        report = benchmark.bench(get_domain(name))
+        report = benchmark.bench(get_domain(args.domain))
     except DomainError as error:
         raise SystemExit(str(error)) from None
     print(benchmark.table(report))
-    if path:
-        path.write_text(json.dumps(report, indent=2))
+    return report
 
 
-def portraits(models, count: int, seed: int) -> dict:
+def portraits(args: argparse.Namespace) -> dict:
     """Every number of the table in checkpoints/README.md."""
     import numpy as np
 
     from clipinverter.evaluation import edits, metrics
     from clipinverter.evaluation.judge import load
 
-    judge = load()
-    held = metrics.held_out(count, models.domain.image_size, seed)
+    models, judge = _models(), load()
+    held = metrics.held_out(args.count, models.domain.image_size, args.seed)
     seen = judge.see(metrics.images_of(held))
     accuracy, by_variable = metrics.clip_accuracy(models, held)
-    per_prompt = max(1, count // 16)
+    per_prompt = max(1, args.count // 16)
     single = edits.single(models, judge, held, per_prompt)
     several = edits.several(models, judge, held, per_prompt)
 
     def mean(rows: dict[str, dict[str, float]], key: str) -> float:
         return float(np.mean([row[key] for row in rows.values()]))
 
-    return {
+    report = {
         **metrics.judging(judge, held, seen),
         **metrics.generation(models, judge, held, seen),
         "clip_accuracy": accuracy,
@@ -109,6 +131,8 @@ def portraits(models, count: int, seed: int) -> dict:
         "single": single,
         "several": several,
     }
+    print(json.dumps(report, indent=2))
+    return report
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from clipinverter.portraits.scene import ATTRIBUTES, Scene, groups
 NAMES = tuple(ATTRIBUTES)
 PATH = ROOT / "checkpoints" / "judge" / "judge.safetensors"
 PERSON_DIM = 128
+SIZE = 128  # of the pictures that it learnt from; larger ones are averaged down
 
 
 def shown(scene: Scene) -> Tensor:
@@ -77,6 +78,7 @@ class Judge(nn.Module):
         """What shows in images [N, 3, S, S] in [-1, 1], and who."""
         odds, persons = [], []
         for part in images.clamp(-1, 1).split(batch):
+            part = F.interpolate(part, size=SIZE, mode="area") if part.shape[-1] > SIZE else part
             by_variable, person = self(part)
             columns = torch.zeros(len(part), len(NAMES))
             for group, logits in zip(groups(), by_variable, strict=True):

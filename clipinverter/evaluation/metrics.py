@@ -16,6 +16,7 @@ from clipinverter.portraits.captions import plain_caption
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, groups
 from clipinverter.portraits.variables import N_LATENTS
 from clipinverter.portraits.words import UNSEEN
+from clipinverter.training.data import fit
 from clipinverter.training.identity import pairs
 from clipinverter.training.mapping import w_of
 
@@ -96,7 +97,7 @@ def generation(models: Models, judge: Judge, held: Sequence[Held], seen: Seen) -
 @torch.no_grad()
 def invert(models: Models, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
     """Images [B, 3, S, S] -> W+ and features."""
-    features = models.encoder.trunk_features(images)
+    features = models.encoder.trunk_features(fit(images, models.encoder.input_size))
     return models.encoder.heads(*features) + models.latent_avg, features
 
 

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from clipinverter.editor import Editor
+from clipinverter.evaluation.edits import EDITS, SEVERAL
+from clipinverter.evaluation.metrics import HELD_OUT, held_out
+from clipinverter.images import to_pil
 
 GAP, LABEL = 6, 34
+PORTRAITS, PROMPTS = 6, 6  # on a sheet
 INK, PAPER = (40, 40, 44), (250, 250, 248)
-
-PROMPTS = (
-    "a smiling woman",
-    "a woman with long red hair, smiling",
-    "a man with a beard",
-    "an old person with gray hair",
-    "a young person",
-    "blond hair",
-    "a bald head",
-    "wearing glasses",
-    "wearing sunglasses and a hat",
-    "a surprised face",
-)
 
 
 def grid(
@@ -59,9 +50,9 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def edits(
-    editor: Editor, photos: Sequence[Path], prompts: Sequence[str] = PROMPTS, cell: int = 128
+    editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str], cell: int = 128
 ) -> Image.Image:
-    """Every photo: as it is, inverted, and edited by every prompt."""
+    """Every aligned picture: as it is, inverted, and edited by every prompt."""
     rows = []
     for photo in photos:
         inversion = editor.invert(photo, align="none")
@@ -69,3 +60,12 @@ def edits(
         row += [editor.edit(inversion, prompt).image for prompt in prompts]
         rows.append(row)
     return grid(rows, ["picture", "inversion", *prompts], cell)
+
+
+def drawn_by_lot(editor: Editor, seed: int, cell: int = 128) -> Image.Image:
+    """A sheet of held-out portraits and of prompts that the seed picks, not a hand."""
+    held = held_out(PORTRAITS, editor.models.domain.image_size, seed)
+    photos = [to_pil(h.image[None]) for h in held]
+    every = [*EDITS.values(), *SEVERAL]
+    chosen = np.random.default_rng([HELD_OUT, seed]).permutation(len(every))[:PROMPTS]
+    return edits(editor, photos, [every[i] for i in sorted(chosen)], cell)
