@@ -26,9 +26,9 @@ format: $(VENV)/.dev ## mend style and format
 bench: $(VENV)/.demo ## how long an edit takes against the plain way (DOMAIN=faces by default)
 	$(BIN)/python -m clipinverter.evaluation bench --domain $(or $(DOMAIN),faces)
 
-IMAGES := data/portraits-128
+IMAGES := data/portraits-256
 train-portraits: $(VENV)/.train ## render portraits and train the embedded weights (hours; resumes)
-	$(BIN)/python -m clipinverter.portraits dataset $(IMAGES) --count 12288 --size 128 --seed 1
+	$(BIN)/python -m clipinverter.portraits dataset $(IMAGES) --count 12288 --size 256 --seed 1
 	$(BIN)/python -m clipinverter.training all --images $(IMAGES) --resume
 	$(BIN)/python -m clipinverter.training export
 

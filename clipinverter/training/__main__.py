@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-STAGES = ("generator", "clip", "identity", "encoder", "adapter", "remapper")
+STAGES = ("clip", "generator", "identity", "encoder", "adapter", "remapper")
 OWN_STAGES = ("adapter", "remapper")  # which can learn from pictures with captions
 
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--images",
         type=Path,
-        default=Path("data/portraits-128"),
+        default=Path("data/portraits-256"),
         help="the rendered set; with --captions, the pictures",
     )
     parser.add_argument("--run", type=Path, help="states and weights (default: runs/<domain>)")

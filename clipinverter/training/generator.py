@@ -2,7 +2,8 @@
 
 Every z has a teacher image (`portraits.scene.to_z`), so the learning is paired: the mapping network is
 taught what is in the scene (`training.mapping`), the rest of the generator how it looks, coarse to fine,
-by L1 and a perceptual distance. A discriminator conditioned on w can come in late and slowly.
+by L1, a perceptual distance, and how the text-image model would describe it: wrinkles, curls and frowns are few
+pixels that say much. A discriminator conditioned on w can come in late and slowly.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipinverter import checkpoints
+from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
 from clipinverter.models.discriminator import Discriminator
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.training import data, mapping, weights
+from clipinverter.training.clip import label_distance
 from clipinverter.training.growth import grow
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
 from clipinverter.training.losses import r1_penalty
 from clipinverter.training.mapping import w_of
-from clipinverter.training.mobilenet import Perceptual
+from clipinverter.training.mobilenet import Perceptual, plain_tower
 
-PERCEPTUAL = 0.6
+PERCEPTUAL, LABELS = 0.6, 0.08
 R1_EVERY, R1_GAMMA = 16, 1.0
 
 
@@ -50,9 +53,9 @@ def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     """Coarse to fine up to `size`; `scale` stretches the number of steps."""
     plan = (
         Phase(64, 4000, 16, 3e-3),
-        Phase(128, 9000, 8, 2e-3),
-        Phase(256, 5000, 8, 2e-3),
-        Phase(256, 800, 8, 5e-4, adversary=0.5),
+        Phase(128, 7500, 8, 2e-3),
+        Phase(256, 4800, 8, 2e-3),
+        Phase(256, 500, 8, 5e-4, adversary=0.5),
     )
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
@@ -90,6 +93,7 @@ def step_of(
     generator: Generator,
     critic: Critic | None,
     average: Average,
+    text_image: TextImageModel,
     rendered: data.RenderedSet,
 ) -> tuple[torch.optim.Adam, Step]:
     """A phase's optimiser and step: paired losses, and the critic's opinion where there is one."""
@@ -106,8 +110,17 @@ def step_of(
             fake = drawn.detach().requires_grad_()
             loss_l1 = F.l1_loss(fake.float(), real)
             loss_perceptual = perceptual(fake, real)
-        (pull,) = torch.autograd.grad(loss_l1 + PERCEPTUAL * loss_perceptual, fake)
-        numbers = {"l1": loss_l1.item(), "perceptual": loss_perceptual.item()}
+            with torch.no_grad():
+                wanted = text_image.embed_image(data.fit(real, text_image.image_size))
+            described = text_image.embed_image(data.fit(fake, text_image.image_size))
+            loss_labels = label_distance(described, wanted)
+        loss = loss_l1 + PERCEPTUAL * loss_perceptual + LABELS * loss_labels
+        (pull,) = torch.autograd.grad(loss, fake)
+        numbers = {
+            "l1": loss_l1.item(),
+            "perceptual": loss_perceptual.item(),
+            "labels": loss_labels.item(),
+        }
         if critic is not None:
             # The two pulls are weighed by their size: the critic's own scale drifts while it learns.
             ramp = min(1.0, i / (0.2 * phase.steps + 1))
@@ -172,6 +185,8 @@ def train(
     weights of a generator of the same widths, training goes on at its size instead of from nothing.
     """
     rendered = data.load(images)
+    text_image = weights.text_image(folder)
+    text_image.model.visual = plain_tower(text_image.model.visual)
     before = None if start is None else given(start)
     smallest = 0 if before is None else size_of(before)
     for phase in phases(domain.image_size, scale):
@@ -195,7 +210,7 @@ def train(
                 network,
                 torch.optim.Adam(network.parameters(), lr=phase.rate / 2, betas=(0.0, 0.99)),
             )
-        optimizer, step = step_of(phase, generator, critic, average, rendered)
+        optimizer, step = step_of(phase, generator, critic, average, text_image, rendered)
         state = {"generator": generator, "optimizer": optimizer, "average": average}
         if critic is not None:
             state |= {"critic": critic.network, "critic_optimizer": critic.optimizer}

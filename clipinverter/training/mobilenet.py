@@ -69,6 +69,19 @@ def fold(net: nn.Module) -> nn.Module:
     return net
 
 
+def plain_tower(visual: nn.Module) -> nn.Module:
+    """A trained image tower of the portraits' text-image model, frozen, as a chain of plain layers: the same function,
+    twice as fast."""
+    from torchvision.models import mobilenet_v2
+
+    features = mobilenet_v2(weights=None).features
+    load_in_order(features, visual.trunk.state_dict().values())
+    chain = nn.Sequential(
+        quicken(fold(features.eval())), nn.AdaptiveAvgPool2d(1), nn.Flatten(), visual.head
+    )
+    return chain.to(memory_format=torch.channels_last).requires_grad_(False)
+
+
 class Perceptual(nn.Module):
     """Distance of images in the features of a frozen ImageNet MobileNetV2, in the manner of LPIPS (Zhang et al. 2018):
     each position's features at unit length, squared differences, averaged over positions and layers."""
