@@ -29,7 +29,10 @@ from clipinverter.training import (
     identity,
     loop,
     mapping,
+    mobilenet,
     paper,
+    phrases,
+    pool,
     remapper,
     weights,
 )
@@ -397,19 +400,6 @@ def test_mapping_and_noise_stand_while_the_rest_learns():
     assert fixed == strengths | {n for n, _ in net.named_parameters() if n.startswith("style.")}
 
 
-def test_training_can_start_from_given_weights(small, images, tmp_path):
-    net = RemapperGenerator(64, 256, 2, TINY.channel_base, TINY.channel_max, TINY.text_dim)
-    save_file(net.state_dict(), tmp_path / "given.safetensors")
-    run = tmp_path / "run"
-    generator.train(TINY, images, run, resume=False, start=tmp_path / "given.safetensors")
-    after = load_file(run / "generator.safetensors")
-    assert {f.stem for f in run.glob("*.pt")} == {"generator-64", "generator-64-sharp"}
-    for key, value in net.style.state_dict().items():
-        assert torch.equal(after[f"style.{key}"].float(), value.half().float())
-    change = after["conv1.conv.weight"].float() - net.conv1.conv.weight
-    assert 0 < change.abs().max() < 0.5
-
-
 def test_persons_have_places_of_their_own():
     latents = identity.pairs(20, np.random.default_rng(1))
     places = identity.places(latents, 128)
@@ -466,9 +456,9 @@ def small():
             patch.setattr(clip_stage, f"{tower}_BATCH", 4)
         for stage in (encoder, adapter):
             patch.setattr(stage, "BASE_STEPS", STEPS)
+            patch.setattr(stage, "BASE_BATCH", 4)
         patch.setattr(adapter, "ROWS_STEPS", STEPS)
-        for part in ("BASE", "ROWS"):
-            patch.setattr(adapter, f"{part}_BATCH", 4)
+        patch.setattr(adapter, "ROWS_BATCH", 4)
         for stage in (identity, encoder, adapter, remapper):
             patch.setattr(stage, "BATCH", 4)
         yield
@@ -476,8 +466,10 @@ def small():
 
 def prepare(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
-    words = torch.randn(49408, 32, generator=torch.Generator().manual_seed(0))
+    words = torch.randn(49408, 48, generator=torch.Generator().manual_seed(0))
     torch.save(words, folder / "words.pt")  # in place of a sentence model's
+    places = torch.randn(8, 96, generator=torch.Generator().manual_seed(1))
+    torch.save({"texts": ["a spotted face"] * 8, "places": places}, folder / "phrases.pt")
     return folder
 
 
@@ -488,6 +480,20 @@ def trained(small, images, tmp_path_factory):
     for stage in STAGES:
         train(stage, TINY, images, folder, resume=False, scale=1)
     return folder
+
+
+def test_training_can_start_from_given_weights(trained, images, tmp_path):
+    net = RemapperGenerator(64, 256, 2, TINY.channel_base, TINY.channel_max, TINY.text_dim)
+    save_file(net.state_dict(), tmp_path / "given.safetensors")
+    run = prepare(tmp_path / "run")
+    (run / "clip.safetensors").symlink_to(trained / "clip.safetensors")
+    generator.train(TINY, images, run, resume=False, start=tmp_path / "given.safetensors")
+    after = load_file(run / "generator.safetensors")
+    assert {f.stem for f in run.glob("generator*.pt")} == {"generator-64", "generator-64-sharp"}
+    for key, value in net.style.state_dict().items():
+        assert torch.equal(after[f"style.{key}"].float(), value.half().float())
+    change = after["conv1.conv.weight"].float() - net.conv1.conv.weight
+    assert 0 < change.abs().max() < 0.5
 
 
 def test_every_stage_writes_its_weights(trained):
@@ -684,3 +690,65 @@ def test_the_distance_of_residuals_counts_error_and_shortfall():
     aside = torch.zeros(2, 3, 2)
     aside[1, :, 1] = 2.0
     assert adapter.distance(rows + aside, true).item() == pytest.approx(1, rel=1e-4)
+
+
+def test_labels_are_compared_by_what_the_anchors_say():
+    """Only what the zero-shot questions ask about counts."""
+    places = clip_stage.anchors(256)
+    hat, smile = (places[data.NAMES.index(name)] for name in ("hat", "smiling"))
+    image = (hat + smile)[None].repeat(2, 1)
+    assert clip_stage.label_distance(image, image).item() == pytest.approx(0, abs=1e-5)
+    other = (hat + 0.2 * smile)[None].repeat(2, 1).requires_grad_()
+    loss = clip_stage.label_distance(other, image)
+    loss.backward()
+    assert loss > 0
+    assert (other.grad @ smile < 0).all()
+
+
+def test_a_plain_tower_sees_the_same():
+    model = clip.build(TINY_CLIP)
+    for module in model.model.visual.modules():
+        if hasattr(module, "running_var"):
+            module.running_var.uniform_(0.5, 2)
+            module.running_mean.uniform_(-0.5, 0.5)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        expected = model.embed_image(images)
+        model.model.visual = mobilenet.plain_tower(model.model.visual)
+        torch.testing.assert_close(model.embed_image(images), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_word_vectors_become_a_plain_table():
+    net = clip_stage.WordVectors(torch.randn(50, 24), 8).eval()
+    tokens = torch.tensor([[1, 7, 49]])
+    table = net.embedding()
+    torch.testing.assert_close(table(tokens), net(tokens))
+    assert table.weight.shape == (50, 8)
+    assert not torch.equal(net.train()(tokens), net(tokens))  # neighbours in meaning
+
+
+def test_words_kept_for_measuring_are_in_no_phrase():
+    from open_clip import SimpleTokenizer
+
+    texts = phrases.phrases(SimpleTokenizer(), np.random.default_rng(0))
+    assert len(texts) > 20_000
+    said = {word for text in texts for word in text.split()}
+    assert not said & phrases.kept_apart()
+    assert {"spectacles", "auburn", "whiskers"} <= phrases.kept_apart()
+    assert "cheerful" in said
+
+
+def test_edits_and_features_are_computed_once(trained, images, monkeypatch):
+    teachers = paper.Teachers.load(trained, TINY)
+    rendered = data.load(images)
+    maps = pool.features(teachers, rendered, coarse=False)
+    assert all(len(x) == 2 * len(rendered) for x in maps)
+    plain = teachers.features(rendered.batch(np.arange(len(rendered)), TINY.encoder_size))
+    for kept, x in zip(maps, plain, strict=True):  # bfloat16 where the CPU has it
+        torch.testing.assert_close(kept[: len(rendered)].float(), x, rtol=0.1, atol=0.1)
+        assert not torch.equal(kept[: len(rendered)], kept[len(rendered) :])
+    found = pool.known_edits(teachers, rendered, trained, count=64)
+    assert len(found) == 64
+    assert 0 < (found.shift.abs().amax(dim=1) > 0).float().mean() < 1
+    monkeypatch.setattr(pool.edits, "sample", None)  # kept in a file
+    assert torch.equal(pool.known_edits(teachers, rendered, trained, count=64).text, found.text)

@@ -1,12 +1,14 @@
 """Stage one: CLIPAdapter (paper, sections 3.2 and 3.4).
 
 For the portraits the truth is known: the same scene with the prompt come true. The first stages regress the residual
-to it, of the base row, which is cheap, then of all rows; the last one adds the paper's losses with their cycle pass.
+to it, of the base row, which is cheap, then of all rows, from features computed once (`training.pool`); the last one
+adds the paper's losses with their cycle pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,13 @@ from torch import Tensor
 from clipinverter.domains import Domain
 from clipinverter.editor import RESIDUAL_SCALE
 from clipinverter.loading import build_networks
-from clipinverter.models.adapter import Adapter
-from clipinverter.training import data, edits, weights
+from clipinverter.models.adapter import Adapter, Features
+from clipinverter.models.ops import channels_last
+from clipinverter.training import data, pool, weights
 from clipinverter.training.loop import bfloat16, run, stage_of
-from clipinverter.training.mapping import w_of
 from clipinverter.training.paper import STAGE_ONE, Teachers, edit_loss, make_batch
 
-BASE_STEPS, BASE_BATCH = 1600, 64
+BASE_STEPS, BASE_BATCH = 3500, 128
 ROWS_STEPS, ROWS_BATCH = 1600, 32
 STEPS, BATCH = 300, 8
 SHORT = 1.0  # weight of falling short, see `distance`
@@ -48,31 +50,38 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     heads = teachers.encoder.heads
     adapter = build(domain).train().to(memory_format=torch.channels_last)
 
-    def regression(rng: np.random.Generator, count: int, base_only: bool) -> tuple[Tensor, dict]:
-        """The residual of the base row, or of all rows, against the known change. Half of the pictures are augmented,
-        for the sake of photographs."""
-        indices = rng.integers(len(rendered), size=count)
-        pictures = rendered.batch(indices, domain.image_size)
-        pictures = torch.cat([data.augment(pictures[: count // 2], rng), pictures[count // 2 :]])
-        wanted = edits.sample(rendered.latents[indices], frequency, rng)
-        true = w_of(wanted.edited_latents, domain.style_dim)
-        true = true - w_of(wanted.latents, domain.style_dim)
+    @cache
+    def known() -> pool.Edits:
+        return pool.known_edits(
+            teachers, rendered, folder, max(BASE_BATCH, int(pool.EDITS * scale))
+        )
+
+    @cache
+    def maps(coarse: bool) -> Features:
+        return pool.features(teachers, rendered, coarse=coarse)
+
+    def regression(rng: np.random.Generator, count: int, coarse: bool) -> tuple[Tensor, dict]:
+        """The residual of the base row, which needs the coarse features alone, or of all rows, against the known
+        change. Half of the pictures are augmented."""
+        rows = torch.from_numpy(rng.integers(len(known()), size=count))
+        augmented = torch.from_numpy(rng.integers(2, size=count))
+        pictures = known().picture[rows] + augmented * len(rendered)
+        text, true = known().text[rows], known().shift[rows]
         with bfloat16():
-            with torch.no_grad():
-                c1, c2, c3 = teachers.features(pictures)
-                text = teachers.text_image.embed_text(wanted.prompts).float()
-            if base_only:  # needs the coarse features alone
+            if coarse:
+                c3 = channels_last(maps(coarse)[2][pictures])
                 codes = teachers.encoder.styles[0](adapter.coarse_mapping(c3, text))[:, None]
             else:
+                c1, c2, c3 = (channels_last(x[pictures]) for x in maps(coarse))
                 codes = heads(*adapter((c1, c2, c3), text))
         loss = distance(RESIDUAL_SCALE * codes.float(), true)
         return loss, {"shift": loss.item()}
 
     def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        return regression(rng, BASE_BATCH, base_only=True)
+        return regression(rng, BASE_BATCH, coarse=True)
 
     def rows_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        return regression(rng, ROWS_BATCH, base_only=False)
+        return regression(rng, ROWS_BATCH, coarse=False)
 
     def draw(w_plus: Tensor, text: Tensor | None = None) -> Tensor:
         return teachers.generator(w_plus, noise="none").float()  # without any text in stage one

@@ -1,9 +1,10 @@
 """The e4e encoder of the portraits (Tov et al. 2021): pictures to W+.
 
 Every picture's w is known, so it is regressed directly, first on renders alone (which needs no generator
-yet) and the base row alone (e4e's progressive training); the generator's own pictures, the losses on
-pictures (L2, perceptual, identity) and the other rows' offsets follow. The trunk sees heavily augmented
-renders, so that photographs do not surprise it.
+yet) and the base row alone (e4e's progressive training). The trunk sees heavily augmented renders, so
+that photographs do not surprise it. The other rows' offsets follow, with the generator's own pictures and
+the losses on pictures (L2, perceptual, identity); trunk and base row stay as they are by then, so that
+adapters can learn from them before the generator is finished.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from clipinverter.training.losses import identity_loss
 from clipinverter.training.mapping import w_of
 from clipinverter.training.mobilenet import Perceptual
 
-BASE_STEPS, STEPS, BATCH = 4500, 900, 32
+BASE_STEPS, BASE_BATCH = 6500, 32
+STEPS, BATCH = 800, 16
 W, L2, PERCEPTUAL, IDENTITY, DELTA = 0.5, 3.0, 0.6, 0.1, 2e-3
 
 
@@ -59,6 +61,8 @@ def optimizer_of(encoder: Encoder, factor: float) -> torch.optim.AdamW:
     """The linear layers have an equalised learning rate (a factor 0.1 here), so their own is high."""
     trunk, linear, rest = [], [], []
     for name, parameter in encoder.named_parameters():
+        if not parameter.requires_grad:
+            continue
         group = trunk if ".features." in name else linear if ".linear." in name else rest
         group.append(parameter)
     groups = [
@@ -73,6 +77,13 @@ def base_codes(encoder: Encoder, images: Tensor) -> Tensor:
     """`encoder(images)` while its offsets are zero, without computing them."""
     base = encoder.styles[0](encoder.trunk_features(images)[2])
     return base[:, None].expand(-1, encoder.n_latent, -1)
+
+
+def freeze_base(encoder: Encoder) -> None:
+    """From here on the base row and all that leads to it stay as they are, running statistics included."""
+    trunk = encoder.mobilenet
+    for part in (trunk.features, trunk.taps[2], encoder.styles[0]):
+        part.requires_grad_(False).eval()
 
 
 def delta_loss(codes: Tensor) -> Tensor:
@@ -91,11 +102,11 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     latent_avg = everybody.mean(dim=0).expand(encoder.n_latent, -1).contiguous()
 
     def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        indices = rng.integers(len(rendered), size=BATCH)
-        seen = data.augment(rendered.batch(indices, domain.image_size), rng)
+        indices = rng.integers(len(rendered), size=BASE_BATCH)
+        seen = data.augment(rendered.batch(indices, encoder.input_size), rng)
         w = w_of(rendered.latents[indices], domain.style_dim)
         with bfloat16():
-            codes = base_codes(encoder, data.fit(seen, encoder.input_size)).float()
+            codes = base_codes(encoder, seen).float()
         loss = (codes + latent_avg - w[:, None]).square().mean() / spread
         return loss, {"w": loss.item()}
 
@@ -115,9 +126,10 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         renders = rendered.batch(indices, domain.image_size)
         with torch.no_grad(), bfloat16():
             own = generator(w[count:, None].expand(-1, generator.n_latent, -1), noise="none")
-        seen = data.augment(torch.cat([renders, own.float().clamp(-1, 1)]), rng)
+        pictures = torch.cat([renders, own.float().clamp(-1, 1)])
+        seen = data.augment(data.fit(pictures, encoder.input_size), rng)
         with bfloat16():
-            codes = encoder(data.fit(seen, encoder.input_size)).float()
+            codes = encoder(seen).float()
             w_plus = codes + latent_avg
             # Only of renders: what they show beyond what the generator can draw is what the rows' offsets are for.
             redrawn = generator(w_plus[:count], noise="none")
@@ -135,6 +147,8 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         ("encoder-base", BASE_STEPS, 1.0, base_step),
         ("encoder", STEPS, 0.3, full_step),
     ):
+        if step is full_step:
+            freeze_base(encoder)
         stage = stage_of(
             name, max(1, int(steps * scale)), encoder, optimizer_of(encoder, factor), step
         )

@@ -1,0 +1,88 @@
+"""Edits to learn from with everything that frozen networks say of them computed once.
+
+The first stages of the adapter repeat the same pictures and the same kinds of prompts thousands of times, while
+encoder and text tower stay as they are. Their answers fit into memory; a step is then the adapter and the style heads
+alone, several times as many edits an hour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipinverter.models.adapter import Features
+from clipinverter.training import data, edits
+from clipinverter.training.loop import bfloat16
+from clipinverter.training.mapping import w_of
+from clipinverter.training.paper import Teachers
+
+EDITS = 60_000
+AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Edits:
+    """picture [N]: which render; text [N, text_dim]: its prompt; shift [N, D]: how w changes when it comes true."""
+
+    picture: Tensor
+    text: Tensor
+    shift: Tensor
+
+    def __len__(self) -> int:
+        return len(self.picture)
+
+
+@torch.no_grad()
+def known_edits(
+    teachers: Teachers, rendered: data.RenderedSet, folder: Path, count: int = EDITS
+) -> Edits:
+    """`count` prompts for renders, the same for the same text-image model: kept in a file, they take minutes."""
+    from tqdm import trange
+
+    digest = hashlib.sha256((folder / "clip.safetensors").read_bytes()).hexdigest()[:8]
+    path = folder / f"edits-{count}-{digest}.pt"
+    if not path.exists():
+        rng = np.random.default_rng(20235)
+        frequency = rendered.attributes.mean(axis=0) + 1e-3
+        style_dim = teachers.generator.style_dim
+        found = []
+        for _ in trange(-(-count // AT_ONCE), desc="edits"):
+            picture = rng.integers(len(rendered), size=AT_ONCE)
+            wanted = edits.sample(rendered.latents[picture], frequency, rng)
+            with bfloat16():
+                text = teachers.text_image.embed_text(wanted.prompts)
+            shift = w_of(wanted.edited_latents, style_dim) - w_of(wanted.latents, style_dim)
+            found.append((torch.from_numpy(picture), text.half(), shift.half()))
+        names = ("picture", "text", "shift")
+        torch.save(
+            {n: torch.cat(x) for n, x in zip(names, zip(*found, strict=True), strict=True)}, path
+        )
+    found = torch.load(path, weights_only=True)
+    return Edits(found["picture"], found["text"].float(), found["shift"].float())
+
+
+@torch.no_grad()
+def features(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> Features:
+    """The encoder's maps of all renders as they are, then of all augmented, for the sake of photographs: [2 M, ...]
+    each, in the type they are computed in; with `coarse` c3 alone, empty tensors in place of the others."""
+    from tqdm import tqdm
+
+    rng = np.random.default_rng(20236)
+    size = teachers.encoder.input_size
+    maps: tuple[list[Tensor], ...] = ([], [], [])
+    for augmented in (False, True):
+        parts = np.array_split(np.arange(len(rendered)), -(-len(rendered) // AT_ONCE))
+        for part in tqdm(parts, desc="features"):
+            pictures = rendered.batch(part, size)
+            if augmented:
+                pictures = data.augment(pictures, rng)
+            with bfloat16():
+                found = teachers.features(pictures)
+            for level, x in enumerate(found):
+                maps[level].append(x[:0].clone() if coarse and level < 2 else x.contiguous())
+    return tuple(torch.cat(parts) for parts in maps)
