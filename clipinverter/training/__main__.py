@@ -3,6 +3,9 @@
 The stages build on each other in this order. `all` runs them in turn, `export` puts the finished set where the demo
 looks for it. `judge` trains what the evaluation judges by, on a rendered set of its own.
 
+`generator --start FILE --images DIR` with a folder of pictures in place of a rendered set adapts a generator to them,
+in any domain.
+
 `adapter|remapper --images DIR --captions DIR --domain D` learns from pictures with captions instead, in any domain that
 has a generator and an encoder.
 """
@@ -28,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--images",
         type=Path,
         default=Path("data/portraits-256"),
-        help="the rendered set; with --captions, the pictures",
+        help="the rendered set; with --captions, and for a generator with --start, pictures",
     )
     parser.add_argument("--run", type=Path, help="states and weights (default: runs/<domain>)")
     parser.add_argument("--scale", type=float, default=1.0, help="stretches the number of steps")
@@ -47,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.captions and args.stage not in OWN_STAGES:
         parser.error(f"--captions is for {' and '.join(OWN_STAGES)}, not for {args.stage}")
-    if args.domain != "portraits" and not args.captions and args.stage != "export":
-        parser.error("--domain goes with --captions, or with export")
+    if args.domain != "portraits" and not (
+        args.captions or args.stage == "export" or adapts(args.stage, args.images, args.start)
+    ):
+        parser.error("--domain goes with --captions, with a generator's pictures, or with export")
 
     import torch
 
@@ -89,13 +94,20 @@ def run(args: argparse.Namespace, domain, folder: Path) -> None:
         train(stage, domain, args.images, folder, **options)
 
 
+def adapts(stage: str, images: Path, start: Path | None) -> bool:
+    """Whether a generator is to learn from a plain folder of pictures, not from a rendered set."""
+    plain = not any(images.glob("latents-*.npy"))
+    return stage == "generator" and plain and (start is not None or images.is_dir())
+
+
 def train(stage: str, domain, images: Path, folder: Path, **options) -> None:
     """Runs one stage by name."""
     from importlib import import_module
 
     import torch
 
-    module = import_module(f"clipinverter.training.{stage}")
+    name = "adapt" if adapts(stage, images, options.get("start")) else stage
+    module = import_module(f"clipinverter.training.{name}")
     torch.manual_seed(0)  # initial weights
     if stage in ("clip", "judge"):
         module.train(images, folder, **options)

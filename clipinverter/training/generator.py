@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from clipinverter import checkpoints
 from clipinverter.clip import TextImageModel
@@ -60,16 +60,21 @@ def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
 
-def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
-    """Adam for everything but the mapping network, which is taught already, and the noise strengths,
-    which stay zero: the teacher has nothing random."""
+def synthesis_of(generator: Generator) -> list[nn.Parameter]:
+    """What learns from pictures: everything but the mapping network and the noise strengths, which are frozen."""
     learning = []
     for name, parameter in generator.named_parameters():
         if name.startswith("style.") or name.endswith("noise.weight"):
             parameter.requires_grad_(False)
         else:
             learning.append(parameter)
-    return torch.optim.Adam(learning, lr=phase.rate, betas=(0.9, 0.99))
+    return learning
+
+
+def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
+    """Adam. The mapping network is taught already, and the noise strengths stay zero: the teacher has nothing
+    random."""
+    return torch.optim.Adam(synthesis_of(generator), lr=phase.rate, betas=(0.9, 0.99))
 
 
 def given(path: Path) -> dict[str, Tensor]:
@@ -79,8 +84,8 @@ def given(path: Path) -> dict[str, Tensor]:
 
 
 def size_of(state: dict[str, Tensor]) -> int:
-    """Side of the images that a generator with these weights draws."""
-    return max(v.shape[-1] for k, v in state.items() if k.startswith("noises."))
+    """Side of the images that a generator with these weights draws; 0 for weights of something else."""
+    return max((v.shape[-1] for k, v in state.items() if k.startswith("noises.")), default=0)
 
 
 def draw(generator: Generator, w: Tensor) -> Tensor:
@@ -142,28 +147,30 @@ def step_of(
 
 @dataclass(frozen=True)
 class Critic:
-    """The discriminator, conditioned on w, with its optimiser."""
+    """The discriminator, conditioned on w or on nothing, with its optimiser and the weight of R1."""
 
     network: Discriminator
     optimizer: torch.optim.Adam
+    gamma: float = R1_GAMMA
 
-    def opinion(self, fake: Tensor, w: Tensor) -> Tensor:
+    def opinion(self, fake: Tensor, w: Tensor | None = None) -> Tensor:
         """The generator's non-saturating loss."""
         self.network.requires_grad_(False)
         loss = F.softplus(-self.network(fake, w)).mean()
         self.network.requires_grad_(True)
         return loss
 
-    def learn(self, real: Tensor, fake: Tensor, w: Tensor, i: int) -> float:
+    def learn(self, real: Tensor, fake: Tensor, w: Tensor | None, i: int) -> float:
         """One step of the discriminator, with lazy R1 in float32; returns its loss."""
         with bfloat16():
-            fake_score, real_score = self.network(torch.cat([fake, real]), w.repeat(2, 1)).chunk(2)
+            twice = None if w is None else w.repeat(2, 1)
+            fake_score, real_score = self.network(torch.cat([fake, real]), twice).chunk(2)
             loss = F.softplus(fake_score).mean() + F.softplus(-real_score).mean()
         value = loss.item()
         if i % R1_EVERY == 0:
             few = real[: len(real) // 2].requires_grad_()
-            penalty = r1_penalty(self.network(few, w[: len(few)]), few)
-            loss = loss + R1_EVERY * 0.5 * R1_GAMMA * penalty
+            penalty = r1_penalty(self.network(few, None if w is None else w[: len(few)]), few)
+            loss = loss + R1_EVERY * 0.5 * self.gamma * penalty
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

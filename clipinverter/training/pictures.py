@@ -1,4 +1,4 @@
-"""A folder of pictures and a folder of captions: the layout of CelebA-HQ, AFHQ and CUB with captions."""
+"""Folders of pictures, alone or with a folder of captions: the layout of CelebA-HQ, AFHQ and CUB with captions."""
 
 from __future__ import annotations
 
@@ -51,23 +51,41 @@ class CaptionedPictures(Dataset):
         asks = count > 1 and rng.random() < MISMATCH
         if asks:
             prompt = str(rng.choice(self.captions[(index + rng.integers(1, count)) % count]))
-        image = self._read(self.paths[index])
+        image = read(self.paths[index], self.size)
         if rng.random() < 0.5:
             image = image.flip(2)
         return {"images": image, "prompts": prompt, "captions": caption, "asks": asks}
-
-    def _read(self, path: Path) -> torch.Tensor:
-        try:
-            return to_tensor(as_crop(load_photo(path)), self.size)[0]
-        except PhotoError as error:
-            raise DataError(
-                f"{path} can't be used: {error} Mend or remove it, and go on with --resume."
-            ) from error
 
 
 @lru_cache(maxsize=2)
 def _order(count: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([SEED, count, epoch]).permutation(count)
+
+
+def find(folder: Path) -> list[Path]:
+    """The pictures in a folder and its subfolders, sorted by path.
+
+    Raises:
+        DataError: there is no such folder, or no picture in it.
+    """
+    try:
+        return find_photos(folder)
+    except PhotoError as error:
+        raise DataError(str(error)) from None
+
+
+def read(path: Path, size: int) -> torch.Tensor:
+    """The centre square of a picture [3, size, size] in [-1, 1].
+
+    Raises:
+        DataError: it can't be read.
+    """
+    try:
+        return to_tensor(as_crop(load_photo(path)), size)[0]
+    except PhotoError as error:
+        raise DataError(
+            f"{path} can't be used: {error} Mend or remove it, and go on with --resume."
+        ) from error
 
 
 def load(images: Path, captions: Path, size: int) -> CaptionedPictures:
@@ -76,10 +94,7 @@ def load(images: Path, captions: Path, size: int) -> CaptionedPictures:
     Raises:
         DataError: there are no pictures, or captions are missing.
     """
-    try:
-        paths = find_photos(images)
-    except PhotoError as error:
-        raise DataError(str(error)) from None
+    paths = find(images)
     if not captions.is_dir():
         raise DataError(f"There is no folder {captions}.")
     files = [captions / path.relative_to(images).with_suffix(".txt") for path in paths]
