@@ -100,7 +100,7 @@ def test_every_prompt_asks_for_attributes_that_exist():
 def test_what_is_counted_of_an_edit(held, monkeypatch):
     """Pictures are constant: their value tells how strong the edit was, and the judge what to answer."""
 
-    def edit(models, images, prompt, strengths):
+    def edit(models, images, prompt, strengths, residual_scale):
         return [torch.full_like(images, s / 2) for s in strengths]
 
     monkeypatch.setattr(edits, "edit", edit)

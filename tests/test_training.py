@@ -21,6 +21,7 @@ from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, from_z
 from clipinverter.portraits.variables import N_LATENTS, slots
 from clipinverter.training import (
+    ablation,
     adapter,
     data,
     edits,
@@ -752,3 +753,21 @@ def test_edits_and_features_are_computed_once(trained, images, monkeypatch):
     assert 0 < (found.shift.abs().amax(dim=1) > 0).float().mean() < 1
     monkeypatch.setattr(pool.edits, "sample", None)  # kept in a file
     assert torch.equal(pool.known_edits(teachers, rendered, trained, count=64).text, found.text)
+
+
+def test_the_ablation_measures_each_part(trained, images, monkeypatch, capsys):
+    monkeypatch.setattr(ablation, "STEPS", 1)
+    monkeypatch.setattr(ablation, "SCENES", 4)
+    monkeypatch.setattr(ablation, "EACH", 1)
+    monkeypatch.setattr(ablation, "LOSSES", ("clip",))
+    monkeypatch.setattr(ablation.edits, "EDITS", {"hat": "a hat"})
+    monkeypatch.setattr(ablation.edits, "SEVERAL", {"a hat and a smile": ("hat", "smiling")})
+    train("ablation", TINY, images, trained, resume=False, scale=1)
+    report = json.loads((trained / "ablation.json").read_text())
+    nothing, clip_off = (f"last stage, 1 steps, {x}" for x in ("all losses", "without clip"))
+    assert set(report) == {"finished", "adapter only", "remapper only", nothing, clip_off}
+    # Each case is another edit.
+    assert len({row["counterfactual_ratio"] for row in report.values()}) == 5
+    monkeypatch.setattr(ablation, "measure", None)  # what it has is kept
+    train("ablation", TINY, images, trained, resume=True, scale=1)
+    assert "remapper only" in capsys.readouterr().out

@@ -75,14 +75,23 @@ def wanting(held: Sequence[Held], names: Sequence[str], count: int) -> list[tupl
 
 
 @torch.no_grad()
-def edit(models: Models, images: Tensor, prompt: str, strengths: Sequence[float]) -> list[Tensor]:
-    """Images [B, 3, S, S] inverted and edited by a prompt: a batch for each strength; 0 is the inversion."""
+def edit(
+    models: Models,
+    images: Tensor,
+    prompt: str,
+    strengths: Sequence[float],
+    residual_scale: float = RESIDUAL_SCALE,
+) -> list[Tensor]:
+    """Images [B, 3, S, S] inverted and edited by a prompt: a batch for each strength; 0 is the inversion.
+
+    residual_scale: 0 leaves the edit to the remapper alone.
+    """
     w_plus, features = invert(models, images)
     text = models.text_image.embed_text([prompt])
     residual = models.encoder.heads(*models.adapter(features, text))
     vectors = models.generator.remap_vectors(text)
     return [
-        models.generator(w_plus + s * RESIDUAL_SCALE * residual, vectors, s).clamp(-1, 1)
+        models.generator(w_plus + s * residual_scale * residual, vectors, s).clamp(-1, 1)
         for s in strengths
     ]
 
@@ -101,6 +110,7 @@ def measure(
     prompt: str,
     names: Sequence[str],
     count: int,
+    residual_scale: float = RESIDUAL_SCALE,
 ) -> dict[str, float]:
     """One prompt on up to `count` scenes that lack what it asks for; an empty dictionary when there are none.
 
@@ -114,7 +124,7 @@ def measure(
         return {}
     images = images_of([h for h, _ in chosen])
     truth = torch.stack([picture(scene, images.shape[-1]) for _, scene in chosen])
-    drawn = edit(models, images, prompt, STRENGTHS)
+    drawn = edit(models, images, prompt, STRENGTHS, residual_scale)
     seen = [judge.see(x) for x in drawn]
     before, after = STRENGTHS.index(0.0), STRENGTHS.index(1.0)
     columns = [NAMES.index(name) for name in names]

@@ -1,7 +1,8 @@
 """`python -m clipinverter.training generator|clip|identity|encoder|adapter|remapper [--resume]`: one stage of training.
 
 The stages build on each other in this order. `all` runs them in turn, `export` puts the finished set where the demo
-looks for it. `judge` trains what the evaluation judges by, on a rendered set of its own.
+looks for it. `judge` trains what the evaluation judges by, on a rendered set of its own; `ablation` measures what each
+part of the method gives.
 
 `generator --start FILE --images DIR` with a folder of pictures in place of a rendered set adapts a generator to them,
 in any domain.
@@ -25,7 +26,7 @@ OWN_STAGES = ("adapter", "remapper")  # which can learn from pictures with capti
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m clipinverter.training", description=__doc__)
-    parser.add_argument("stage", choices=(*STAGES, "all", "export", "judge"))
+    parser.add_argument("stage", choices=(*STAGES, "all", "export", "judge", "ablation"))
     parser.add_argument("--resume", action="store_true", help="go on where the last run stopped")
     parser.add_argument(
         "--images",

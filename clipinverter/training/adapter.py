@@ -7,6 +7,7 @@ adds the paper's losses with their cycle pass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from clipinverter.models.adapter import Adapter, Features
 from clipinverter.models.ops import channels_last
 from clipinverter.training import data, pool, weights
 from clipinverter.training.loop import bfloat16, run, stage_of
-from clipinverter.training.paper import STAGE_ONE, Teachers, edit_loss, make_batch
+from clipinverter.training.paper import STAGE_ONE, Teachers, Weights, edit_loss, make_batch
 
 BASE_STEPS, BASE_BATCH = 3500, 128
 ROWS_STEPS, ROWS_BATCH = 1600, 32
@@ -45,7 +46,6 @@ def build(domain: Domain) -> Adapter:
 def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
     """Trains in two stages and writes adapter.safetensors after each."""
     rendered = data.load(images)
-    frequency = rendered.attributes.mean(axis=0) + 1e-3
     teachers = Teachers.load(folder, domain)
     heads = teachers.encoder.heads
     adapter = build(domain).train().to(memory_format=torch.channels_last)
@@ -83,27 +83,10 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     def rows_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         return regression(rng, ROWS_BATCH, coarse=False)
 
-    def draw(w_plus: Tensor, text: Tensor | None = None) -> Tensor:
-        return teachers.generator(w_plus, noise="none").float()  # without any text in stage one
-
-    def full_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """All rows: the paper's losses, the known residual, and the distance to the true edit."""
-        with bfloat16():
-            batch = make_batch(teachers, rendered, frequency, BATCH, rng)
-            shift = RESIDUAL_SCALE * heads(*adapter(batch.features, batch.prompt)).float()
-            loss_shift = distance(shift, batch.shift)
-            with torch.no_grad():
-                truth = draw(batch.w_plus + batch.shift[:, None])
-            w_plus = batch.w_plus + shift
-            loss, numbers = edit_loss(
-                teachers, LOSSES, draw(w_plus), truth, w_plus, batch, adapter, draw
-            )
-        return loss + SHIFT * loss_shift, {"shift": loss_shift.item(), **numbers}
-
     for name, steps, rate, step in (
         ("adapter-base", BASE_STEPS, 1e-3, base_step),
         ("adapter-rows", ROWS_STEPS, 1e-3, rows_step),
-        ("adapter", STEPS, 3e-4, full_step),
+        ("adapter", STEPS, 3e-4, last_step(teachers, adapter, rendered)),
     ):
         stage = stage_of(
             name, max(1, int(steps * scale)), adapter, optimizer_of(adapter, rate), step
@@ -111,6 +94,33 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         run(stage, folder, resume=resume)
         adapter.load_state_dict(stage.state["average"].module.state_dict())
         weights.write(folder, "adapter", adapter.state_dict())
+
+
+def last_step(
+    teachers: Teachers, adapter: Adapter, rendered: data.RenderedSet, losses: Weights = LOSSES
+) -> Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]:
+    """The loss of the last stage, all rows: the paper's losses, the known residual, and the distance to the true
+    edit."""
+    frequency = rendered.attributes.mean(axis=0) + 1e-3
+
+    def draw(w_plus: Tensor, text: Tensor | None = None) -> Tensor:
+        return teachers.generator(w_plus, noise="none").float()  # without any text in stage one
+
+    def step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        with bfloat16():
+            batch = make_batch(teachers, rendered, frequency, BATCH, rng)
+            codes = teachers.encoder.heads(*adapter(batch.features, batch.prompt))
+            shift = RESIDUAL_SCALE * codes.float()
+            loss_shift = distance(shift, batch.shift)
+            with torch.no_grad():
+                truth = draw(batch.w_plus + batch.shift[:, None])
+            w_plus = batch.w_plus + shift
+            loss, numbers = edit_loss(
+                teachers, losses, draw(w_plus), truth, w_plus, batch, adapter, draw
+            )
+        return loss + SHIFT * loss_shift, {"shift": loss_shift.item(), **numbers}
+
+    return step
 
 
 def distance(shift: Tensor, true: Tensor) -> Tensor:

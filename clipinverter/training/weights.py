@@ -63,6 +63,11 @@ def generator(folder: Path, domain: Domain) -> RemapperGenerator:
     return network.eval().requires_grad_(False)
 
 
+def remapped(folder: Path, domain: Domain) -> RemapperGenerator:
+    """The trained generator with its trained remapper, frozen."""
+    return _filled(build_networks(domain)[0], read(folder, "remapper"))
+
+
 def encoder(folder: Path, domain: Domain) -> tuple[Encoder, torch.Tensor]:
     """The trained encoder, frozen, and latent_avg [n_latent, style_dim]."""
     weights = read(folder, "encoder")

@@ -1,0 +1,104 @@
+"""What each part of the method gives: `python -m clipinverter.training ablation`.
+
+The finished set is measured with the adapter alone and with the remapper alone. Then the adapter's last stage is
+repeated from where the known changes left it (adapter-rows.pt), for a few steps, with one loss off at a time.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clipinverter.domains import Domain
+from clipinverter.editor import RESIDUAL_SCALE
+from clipinverter.evaluation import edits, judge, metrics
+from clipinverter.loading import Models
+from clipinverter.training import adapter, data, weights
+from clipinverter.training.loop import cosine, set_rate
+from clipinverter.training.paper import Teachers
+
+STEPS, RATE = 60, 3e-4
+SCENES, EACH = 96, 6  # held-out scenes, and at most how many a prompt
+SEED = 1
+LOSSES = ("identity", "l2", "lpips", "clip", "w_norm", "cycle", "counterfactual")
+
+
+def measure(models: Models, held: list[metrics.Held], residual_scale: float) -> dict[str, float]:
+    """Means over the prompts with one attribute, and the target over those with several."""
+    seer = judge.load()
+
+    def rows(prompts: dict[str, tuple[str, ...]]) -> list[dict[str, float]]:
+        found = (
+            edits.measure(models, seer, held, prompt, names, EACH, residual_scale)
+            for prompt, names in prompts.items()
+        )
+        return [row for row in found if row]
+
+    single = rows({prompt: (name,) for name, prompt in edits.EDITS.items()})
+    several = rows(edits.SEVERAL)
+    keys = ("target", "others_kept", "identity", "counterfactual_ratio")
+    return {key: float(np.mean([row[key] for row in single])) for key in keys} | {
+        "several": float(np.mean([row["target"] for row in several]))
+    }
+
+
+def repeated(
+    domain: Domain, folder: Path, rendered: data.RenderedSet, without: str | None
+) -> adapter.Adapter:
+    """The adapter after the last stage's first STEPS steps, with one loss off."""
+    teachers = Teachers.load(folder, domain)
+    net = adapter.build(domain).train()
+    state = torch.load(folder / "adapter-rows.pt", map_location="cpu", weights_only=True)
+    net.load_state_dict({k.removeprefix("module."): v for k, v in state["average"].items()})
+    losses = replace(adapter.LOSSES, **{without: 0.0}) if without else adapter.LOSSES
+    loss_of = adapter.last_step(teachers, net, rendered, losses)
+    optimizer = adapter.optimizer_of(net, RATE)
+    for i in range(STEPS):
+        set_rate(optimizer, cosine(i, STEPS, warmup=5))
+        loss, _ = loss_of(np.random.default_rng([SEED, i]))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+    return net.eval()
+
+
+def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
+    """Writes ablation.json: what was off, and what was measured; with `resume` what it has is kept."""
+    path = folder / "ablation.json"
+    report = json.loads(path.read_text()) if resume and path.exists() else {}
+    rendered = data.load(images)
+    held = metrics.held_out(max(1, int(SCENES * scale)), domain.image_size, SEED)
+    generator = weights.remapped(folder, domain)
+    encoder, latent_avg = weights.encoder(folder, domain)
+    text_image = weights.text_image(folder)
+    finished = weights.adapter(folder, domain)
+
+    def models(net: adapter.Adapter, remapper: bool) -> Models:
+        drawing = copy.deepcopy(generator)
+        for pull in () if remapper else drawing.lambdas:
+            pull.data.zero_()
+        device = torch.device("cpu")
+        return Models(domain, drawing, encoder, net, latent_avg, text_image, device)
+
+    cases: dict[str, Callable[[], dict[str, float]]] = {
+        "finished": lambda: measure(models(finished, True), held, RESIDUAL_SCALE),
+        "adapter only": lambda: measure(models(finished, False), held, RESIDUAL_SCALE),
+        "remapper only": lambda: measure(models(finished, True), held, 0.0),
+    }
+    for loss in (None, *LOSSES):
+        name = f"last stage, {STEPS} steps, " + (f"without {loss}" if loss else "all losses")
+        cases[name] = lambda loss=loss: measure(
+            models(repeated(domain, folder, rendered, loss), False), held, RESIDUAL_SCALE
+        )
+    for name, case in cases.items():
+        if name not in report:
+            report[name] = case()
+            path.write_text(json.dumps(report, indent=2))
+        print(name, {key: round(value, 3) for key, value in report[name].items()}, flush=True)
