@@ -157,9 +157,9 @@ def test_real_and_drawn_pictures_reach_the_discriminator_changed(
         made.append(images + 100)
         return made[-1]
 
-    def forward(self, images, cond=None):
+    def forward(self, images):
         seen.append(images.detach().min().item())
-        return plain(self, images, cond)
+        return plain(self, images)
 
     plain = Discriminator.forward
     monkeypatch.setattr(adapt, "augment", augment)
@@ -242,3 +242,18 @@ def test_what_is_wrong_is_said(start, images, tmp_path, capsys, fault, sentence)
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ")
     assert re.search(sentence, error), error
+
+
+def test_the_adversary_teaches_both_sides():
+    """The generator's opinion leaves the critic alone, and the critic learns to tell real from drawn."""
+    torch.manual_seed(0)
+    net = Discriminator(8, 64, 8)
+    critic = adapt.Critic(
+        net, torch.optim.Adam(net.parameters(), lr=5e-3, betas=(0.0, 0.99)), gamma=1.0
+    )
+    fake = torch.rand(8, 3, 8, 8, requires_grad=True)
+    critic.opinion(fake).backward()
+    assert fake.grad.abs().max() > 0
+    assert all(p.grad is None and p.requires_grad for p in net.parameters())
+    losses = [critic.learn(-torch.rand(8, 3, 8, 8), torch.rand(8, 3, 8, 8), i) for i in range(40)]
+    assert losses[-1] < 0.5 * losses[0]

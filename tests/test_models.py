@@ -190,12 +190,12 @@ def test_growing_into_another_architecture_is_refused(generator, widths):
 
 def test_gradients_agree_with_finite_differences():
     """Of the scores, and of the gradient penalty R1, which differentiates the scores twice."""
-    net = Discriminator(8, channel_base=64, channel_max=8, cond_dim=3).double()
-    images, cond = torch.randn(4, 3, 8, 8).double(), torch.randn(4, 3).double()
+    net = Discriminator(8, channel_base=64, channel_max=8).double()
+    images = torch.randn(4, 3, 8, 8).double()
     images.requires_grad_()
 
     def score():
-        return net(images, cond).sum()
+        return net(images).sum()
 
     def penalty():
         (gradient,) = torch.autograd.grad(score(), images, create_graph=True)
@@ -213,21 +213,6 @@ def test_gradients_agree_with_finite_differences():
             variable.data += step
             expected = (above - below).item() / 2
             assert (gradient * step).sum().item() == pytest.approx(expected, rel=1e-3, abs=1e-10)
-
-
-def test_condition_shifts_the_score_by_projection():
-    net = Discriminator(16, **SMALL, cond_dim=3)
-    images, cond = torch.randn(4, 3, 16, 16), torch.randn(4, 3)
-    zero, one, two = (net(images, factor * cond) for factor in (0, 1, 2))
-    torch.testing.assert_close(two - one, one - zero, rtol=1e-3, atol=1e-5)
-    assert (one - zero).abs().min() > 0
-
-
-@pytest.mark.parametrize("cond_dim", [0, 3])
-def test_condition_must_match_the_discriminator(cond_dim):
-    net = Discriminator(8, **SMALL, cond_dim=cond_dim)
-    with pytest.raises(ValueError, match="condition"):
-        net(torch.randn(2, 3, 8, 8), None if cond_dim else torch.randn(2, 3))
 
 
 def test_groups_of_the_batch_do_not_see_each_other():

@@ -425,21 +425,6 @@ def test_the_encoder_starts_without_offsets(small):
     torch.testing.assert_close(encoder.base_codes(net, images), codes)
 
 
-def test_the_adversary_teaches_both_sides():
-    """The generator's opinion leaves the critic alone, and the critic learns to tell real from drawn."""
-    torch.manual_seed(0)
-    net = generator.Discriminator(8, 64, 8, cond_dim=4)
-    critic = generator.Critic(net, torch.optim.Adam(net.parameters(), lr=5e-3, betas=(0.0, 0.99)))
-    fake, z = torch.rand(8, 3, 8, 8, requires_grad=True), torch.randn(8, 4)
-    critic.opinion(fake, z).backward()
-    assert fake.grad.abs().max() > 0
-    assert all(p.grad is None and p.requires_grad for p in net.parameters())
-    losses = [
-        critic.learn(-torch.rand(8, 3, 8, 8), torch.rand(8, 3, 8, 8), z, i) for i in range(40)
-    ]
-    assert losses[-1] < 0.5 * losses[0]
-
-
 @pytest.fixture(scope="module")
 def small():
     """Makes the stages small: the text-image model, the identity network and the batches."""
@@ -447,8 +432,7 @@ def small():
         patch.setattr(clip, "PORTRAITS", TINY_CLIP)
         patch.setattr(irse, "SMALL", {"widths": (16,) * 4, "units": (1,) * 4, "embedding_dim": 96})
         patch.setattr(mapping, "SCENES", 300)
-        sharp = generator.Phase(64, STEPS, 4, adversary=0.5)
-        grown = (generator.Phase(32, STEPS, 4), generator.Phase(64, STEPS, 4), sharp)
+        grown = (generator.Phase(32, STEPS, 4), generator.Phase(64, STEPS, 4))
         patch.setattr(generator, "phases", lambda size, scale: grown)
         for stage in (mapping, identity, encoder, adapter, remapper):
             patch.setattr(stage, "STEPS", STEPS)
@@ -490,7 +474,7 @@ def test_training_can_start_from_given_weights(trained, images, tmp_path):
     (run / "clip.safetensors").symlink_to(trained / "clip.safetensors")
     generator.train(TINY, images, run, resume=False, start=tmp_path / "given.safetensors")
     after = load_file(run / "generator.safetensors")
-    assert {f.stem for f in run.glob("generator*.pt")} == {"generator-64", "generator-64-sharp"}
+    assert {f.stem for f in run.glob("generator*.pt")} == {"generator-64"}
     for key, value in net.style.state_dict().items():
         assert torch.equal(after[f"style.{key}"].float(), value.half().float())
     change = after["conv1.conv.weight"].float() - net.conv1.conv.weight
@@ -543,7 +527,6 @@ def test_every_stage_resumes_to_the_same_weights(stage, trained, images, tmp_pat
     def run(part: loop.Stage, folder: Path, *, resume: bool) -> None:
         first = part.name in (
             "generator-32",
-            "generator-64",
             "clip-text",
             "encoder-base",
             "adapter-base",

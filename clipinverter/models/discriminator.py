@@ -38,19 +38,13 @@ class DiscriminatorBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's residual discriminator, optionally conditioned by projection.
-
-    Projection (Miyato & Koyama, "cGANs with Projection Discriminator") adds the inner product of
-    the last features and a linear map of the condition to the score.
+    """StyleGAN2's residual discriminator.
 
     Args:
         size, channel_base, channel_max: as for the generator.
-        cond_dim: width of the condition, 0 for none.
     """
 
-    def __init__(
-        self, size: int, channel_base: int = 32768, channel_max: int = 512, cond_dim: int = 0
-    ) -> None:
+    def __init__(self, size: int, channel_base: int = 32768, channel_max: int = 512) -> None:
         super().__init__()
         check_size(size)
 
@@ -66,12 +60,9 @@ class Discriminator(nn.Module):
         self.final_conv = EqualConv2d(width + 1, width, 3, activate=True)
         self.final_linear = EqualLinear(width * 16, width, activate=True)
         self.score = EqualLinear(width, 1)
-        self.condition = EqualLinear(cond_dim, width) if cond_dim else None
 
-    def forward(self, images: Tensor, cond: Tensor | None = None) -> Tensor:
-        """Images [B, 3, size, size] and condition [B, cond_dim] -> scores [B], high for real."""
-        if (cond is None) != (self.condition is None):
-            raise ValueError("a condition is needed if and only if the discriminator has cond_dim")
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, size, size] -> scores [B], high for real."""
         x = self.from_rgb(channels_last(images))
         for block in self.blocks.values():
             x = block(x)
@@ -79,11 +70,7 @@ class Discriminator(nn.Module):
         x = self.final_conv(x)
         features = at_least_float32(self.final_linear(x.flatten(1)))
         with torch.autocast(features.device.type, enabled=False):
-            score = self.score(features).squeeze(1)
-            if cond is not None:
-                projection = (features * self.condition(cond)).sum(dim=1)
-                score = score + projection / math.sqrt(features.shape[1])
-        return score
+            return self.score(features).squeeze(1)
 
 
 def batch_deviation(x: Tensor, group: int = 4) -> Tensor:

@@ -9,6 +9,7 @@ colour, translation and cutout, as far as there).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,13 @@ from clipinverter.loading import default_device
 from clipinverter.models.discriminator import Discriminator
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.training import pictures, weights
-from clipinverter.training.generator import Critic, given, size_of, synthesis_of
+from clipinverter.training.generator import given, size_of, synthesis_of
 from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
+from clipinverter.training.losses import r1_penalty
 
 STEPS, BATCH, RATE = 10_000, 8, 2e-3
 FOLLOWS = 0.1  # share of the steps in which the generator's rate grows: the discriminator knows nothing at first
+R1_EVERY = 16  # steps
 R1 = 0.0002  # weight of R1, times pixels, over pictures in a batch (Karras et al., "Training GANs with Limited Data")
 
 
@@ -100,6 +103,37 @@ def read(paths: list[Path], size: int, rng: np.random.Generator) -> Tensor:
     return torch.stack([x.flip(2) if rng.random() < 0.5 else x for x in images])
 
 
+@dataclass(frozen=True)
+class Critic:
+    """The discriminator with its optimiser and the weight of R1."""
+
+    network: Discriminator
+    optimizer: torch.optim.Adam
+    gamma: float
+
+    def opinion(self, fake: Tensor) -> Tensor:
+        """The generator's non-saturating loss."""
+        self.network.requires_grad_(False)
+        loss = F.softplus(-self.network(fake)).mean()
+        self.network.requires_grad_(True)
+        return loss
+
+    def learn(self, real: Tensor, fake: Tensor, i: int) -> float:
+        """One step of the discriminator, with lazy R1 in float32; returns its loss."""
+        with bfloat16():
+            fake_score, real_score = self.network(torch.cat([fake, real])).chunk(2)
+            loss = F.softplus(fake_score).mean() + F.softplus(-real_score).mean()
+        value = loss.item()
+        if i % R1_EVERY == 0:
+            few = real[: len(real) // 2].requires_grad_()
+            penalty = r1_penalty(self.network(few), few)
+            loss = loss + R1_EVERY * 0.5 * self.gamma * penalty
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return value
+
+
 def train(
     domain: Domain,
     images: Path,
@@ -137,7 +171,7 @@ def train(
         loss.backward()
         optimizer.step()
         average.update(generator, i)
-        judged = critic.learn(augment(real), augment(drawn.detach()), None, i)
+        judged = critic.learn(augment(real), augment(drawn.detach()), i)
         return {"adversary": loss.item(), "critic": judged}
 
     state = {

@@ -3,7 +3,7 @@
 Every z has a teacher image (`portraits.scene.to_z`), so the learning is paired: the mapping network is
 taught what is in the scene (`training.mapping`), the rest of the generator how it looks, coarse to fine,
 by L1, a perceptual distance, and how the text-image model would describe it: wrinkles, curls and frowns are few
-pixels that say much. A discriminator conditioned on w can come in late and slowly.
+pixels that say much.
 """
 
 from __future__ import annotations
@@ -19,34 +19,29 @@ from torch import Tensor, nn
 from clipinverter import checkpoints
 from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
-from clipinverter.models.discriminator import Discriminator
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.training import data, mapping, weights
 from clipinverter.training.clip import label_distance
 from clipinverter.training.growth import grow
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
-from clipinverter.training.losses import r1_penalty
 from clipinverter.training.mapping import w_of
 from clipinverter.training.mobilenet import Perceptual, plain_tower
 
 PERCEPTUAL, LABELS = 0.6, 0.08
-R1_EVERY, R1_GAMMA = 16, 1.0
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Training at one resolution. `adversary`: how far the discriminator's pull on the pictures comes up to that of
-    the paired losses, 0 for no discriminator."""
+    """Training at one resolution."""
 
     size: int
     steps: int
     batch: int
     rate: float = 2e-3
-    adversary: float = 0.0
 
     @property
     def name(self) -> str:
-        return f"generator-{self.size}" + ("-sharp" if self.adversary else "")
+        return f"generator-{self.size}"
 
 
 def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
@@ -55,7 +50,6 @@ def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
         Phase(64, 4000, 16, 3e-3),
         Phase(128, 7500, 8, 2e-3),
         Phase(256, 4800, 8, 2e-3),
-        Phase(256, 500, 8, 5e-4, adversary=0.5),
     )
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
@@ -96,12 +90,11 @@ def draw(generator: Generator, w: Tensor) -> Tensor:
 def step_of(
     phase: Phase,
     generator: Generator,
-    critic: Critic | None,
     average: Average,
     text_image: TextImageModel,
     rendered: data.RenderedSet,
 ) -> tuple[torch.optim.Adam, Step]:
-    """A phase's optimiser and step: paired losses, and the critic's opinion where there is one."""
+    """A phase's optimiser and step."""
     optimizer = optimizer_of(generator, phase)
     perceptual = Perceptual().to(memory_format=torch.channels_last)
 
@@ -121,60 +114,17 @@ def step_of(
             loss_labels = label_distance(described, wanted)
         loss = loss_l1 + PERCEPTUAL * loss_perceptual + LABELS * loss_labels
         (pull,) = torch.autograd.grad(loss, fake)
-        numbers = {
-            "l1": loss_l1.item(),
-            "perceptual": loss_perceptual.item(),
-            "labels": loss_labels.item(),
-        }
-        if critic is not None:
-            # The two pulls are weighed by their size: the critic's own scale drifts while it learns.
-            ramp = min(1.0, i / (0.2 * phase.steps + 1))
-            with bfloat16():
-                loss_adversary = critic.opinion(fake, w)
-            (away,) = torch.autograd.grad(loss_adversary, fake)
-            pull = pull + ramp * phase.adversary * (pull.norm() / (away.norm() + 1e-12)) * away
-            numbers["adversary"] = loss_adversary.item()
         optimizer.zero_grad()
         drawn.backward(pull)
         optimizer.step()
         average.update(generator, i)
-        if critic is not None:
-            numbers["critic"] = critic.learn(real, drawn.detach().float(), w, i)
-        return numbers
+        return {
+            "l1": loss_l1.item(),
+            "perceptual": loss_perceptual.item(),
+            "labels": loss_labels.item(),
+        }
 
     return optimizer, step
-
-
-@dataclass(frozen=True)
-class Critic:
-    """The discriminator, conditioned on w or on nothing, with its optimiser and the weight of R1."""
-
-    network: Discriminator
-    optimizer: torch.optim.Adam
-    gamma: float = R1_GAMMA
-
-    def opinion(self, fake: Tensor, w: Tensor | None = None) -> Tensor:
-        """The generator's non-saturating loss."""
-        self.network.requires_grad_(False)
-        loss = F.softplus(-self.network(fake, w)).mean()
-        self.network.requires_grad_(True)
-        return loss
-
-    def learn(self, real: Tensor, fake: Tensor, w: Tensor | None, i: int) -> float:
-        """One step of the discriminator, with lazy R1 in float32; returns its loss."""
-        with bfloat16():
-            twice = None if w is None else w.repeat(2, 1)
-            fake_score, real_score = self.network(torch.cat([fake, real]), twice).chunk(2)
-            loss = F.softplus(fake_score).mean() + F.softplus(-real_score).mean()
-        value = loss.item()
-        if i % R1_EVERY == 0:
-            few = real[: len(real) // 2].requires_grad_()
-            penalty = r1_penalty(self.network(few, None if w is None else w[: len(few)]), few)
-            loss = loss + R1_EVERY * 0.5 * self.gamma * penalty
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return value
 
 
 def train(
@@ -189,7 +139,7 @@ def train(
     """All phases in turn; each one writes generator.safetensors.
 
     A phase that is finished is not repeated on `resume`; the next one starts from its average. With `start`, the
-    weights of a generator of the same widths, training goes on at its size instead of from nothing.
+    weights of a generator that is no wider, training goes on at its size instead of from nothing.
     """
     rendered = data.load(images)
     text_image = weights.text_image(folder)
@@ -208,19 +158,8 @@ def train(
         else:
             grow(before, generator)
         average = Average(generator, 0.998)
-        critic = None
-        if phase.adversary:
-            network = Discriminator(
-                phase.size, domain.channel_base, domain.channel_max, domain.style_dim
-            )
-            critic = Critic(
-                network,
-                torch.optim.Adam(network.parameters(), lr=phase.rate / 2, betas=(0.0, 0.99)),
-            )
-        optimizer, step = step_of(phase, generator, critic, average, text_image, rendered)
+        optimizer, step = step_of(phase, generator, average, text_image, rendered)
         state = {"generator": generator, "optimizer": optimizer, "average": average}
-        if critic is not None:
-            state |= {"critic": critic.network, "critic_optimizer": critic.optimizer}
         stage = Stage(phase.name, phase.steps, state, step)
         run(stage, folder, resume=resume)
         before = average.module.state_dict()
