@@ -1,6 +1,7 @@
 """Builds the networks of a domain and fills them with its weights."""
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -96,9 +97,12 @@ def load_models(
     fill(generator, read(domain, "generator"), domain, "generator")
     encoder, latent_avg = load_encoder(domain)
     fill(adapter, adapter_weights, domain, "adapter")
-    text_image = load_text_image(domain)
+    precision = precision or default_precision(domain, device)
+    with ThreadPoolExecutor(1) as pool:  # the disk reads weights while the processor reads modules
+        ready = pool.submit(serve_in, precision, generator, encoder, adapter)
+        text_image = load_text_image(domain)
+        ready.result()
     text_image.model.to(device)
-    serve_in(precision or default_precision(domain, device), generator, encoder, adapter)
     return Models(
         domain=domain,
         generator=generator.to(device),
