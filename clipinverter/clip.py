@@ -26,7 +26,7 @@ PORTRAITS = {
         "timm_proj": "linear",
         "image_size": 128,
     },
-    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 192, "heads": 6, "layers": 4},
+    "text_cfg": {"context_length": 32, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
 }
 """The embedded text-image model: MobileNetV2 and a four-layer text transformer on the standard CLIP tokens."""
 

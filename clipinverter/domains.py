@@ -84,15 +84,15 @@ PORTRAITS = Domain(
     name="portraits",
     title="Synthetic portraits",
     note=(
-        "The built-in model was trained on computer-drawn people only. It redraws every photo as a "
-        "synthetic portrait in small size, so expect a likeness in kind, not a likeness in person. "
-        "Pictures are 128 pixels small and soft, and some words hardly show: try a strength of 1.5 "
-        "or 2."
+        "The built-in model was trained on computer-drawn people only: it redraws every photo as a "
+        "synthetic portrait, a likeness in kind and not in person. Some words hardly show; try a "
+        "strength of 1.5 or 2. For photographs there is the authors' model: "
+        "`python -m clipinverter download faces`, then `make demo DOMAIN=faces`."
     ),
-    image_size=128,
+    image_size=256,
     style_dim=256,
     n_mlp=4,
-    channel_base=2048,
+    channel_base=4096,
     channel_max=256,
     text_dim=256,
     text_image="portraits",
@@ -101,10 +101,10 @@ PORTRAITS = Domain(
     encoder_widths=(64, 128, 256),
     head_width=128,
     files=_files(
-        generator="d1664115ad408d06326eed1ff54554412a1492e7d27fa96c38da348ff186fc2f",
-        encoder="10b44b0ab330266bd3ed31fe7c71bc4db5d19226f5385073f32c16c26ab34d96",
-        adapter="cbd5e9a28773d0c5cc3b265d7e74940cd2400ccd88f03a90970433aba639321c",
-        clip="ec7368eeccff3d40a98b6b90add8362274077dc5e9d6948fea26f059a76cd68f",
+        generator="febd385eeb31e93acd3df68dc18725d80ded1d57a899e8a80f217220b86eb0ae",
+        encoder="08f7cce4366b08bbb32212e96cf16c9d09ec174df8138b7a715ffed22a676cd6",
+        adapter="9598763468b23b0ed7495715eb555dffce309aa63479b4ad0a33fcbefbb44ea8",
+        clip="f4d46d447893285e8ce9a437b067ced9e334df2b43d3c76bd59d0b8cbd91b17b",
         identity="75cdf88f054833c38e80549ebe46c406f366e1fa2447ee99d937ab7dda04cc0a",
     ),
     licence="MIT",

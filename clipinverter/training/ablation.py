@@ -23,8 +23,8 @@ from clipinverter.training import adapter, data, weights
 from clipinverter.training.loop import cosine, set_rate
 from clipinverter.training.paper import Teachers
 
-STEPS, RATE = 60, 3e-4
-SCENES, EACH = 96, 6  # held-out scenes, and at most how many a prompt
+STEPS, RATE = 30, 3e-4
+SCENES, EACH = 64, 4  # held-out scenes, and at most how many a prompt
 SEED = 1
 LOSSES = ("identity", "l2", "lpips", "clip", "w_norm", "cycle", "counterfactual")
 

@@ -29,7 +29,7 @@ from clipinverter.training.paper import STAGE_ONE, Teachers, Weights, edit_loss,
 BASE_STEPS, BASE_BATCH = 3500, 128
 ROWS_STEPS, ROWS_BATCH = 1600, 32
 STEPS, BATCH = 300, 8
-SHORT = 1.0  # weight of falling short, see `distance`
+SHORT = 3.0  # weight of falling short, see `distance`
 SHIFT = 2.0  # weight of the known residual beside the paper's losses
 LOSSES = replace(STAGE_ONE, counterfactual=4.0)
 
