@@ -29,9 +29,10 @@ SEED = 1
 LOSSES = ("identity", "l2", "lpips", "clip", "w_norm", "cycle", "counterfactual")
 
 
-def measure(models: Models, held: list[metrics.Held], residual_scale: float) -> dict[str, float]:
+def measure(
+    models: Models, seer: judge.Judge, held: list[metrics.Held], residual_scale: float
+) -> dict[str, float]:
     """Means over the prompts with one attribute, and the target over those with several."""
-    seer = judge.load()
 
     def rows(prompts: dict[str, tuple[str, ...]]) -> list[dict[str, float]]:
         found = (
@@ -74,11 +75,13 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     path = folder / "ablation.json"
     report = json.loads(path.read_text()) if resume and path.exists() else {}
     rendered = data.load(images)
-    held = metrics.held_out(max(1, int(SCENES * scale)), domain.image_size, SEED)
     generator = weights.remapped(folder, domain)
     encoder, latent_avg = weights.encoder(folder, domain)
     text_image = weights.text_image(folder)
     finished = weights.adapter(folder, domain)
+    seer = judge.load()
+    # Rendered last: Mesa and a torchvision that is imported after it don't get along.
+    held = metrics.held_out(max(1, int(SCENES * scale)), domain.image_size, SEED)
 
     def models(net: adapter.Adapter, remapper: bool) -> Models:
         drawing = copy.deepcopy(generator)
@@ -88,14 +91,14 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         return Models(domain, drawing, encoder, net, latent_avg, text_image, device)
 
     cases: dict[str, Callable[[], dict[str, float]]] = {
-        "finished": lambda: measure(models(finished, True), held, RESIDUAL_SCALE),
-        "adapter only": lambda: measure(models(finished, False), held, RESIDUAL_SCALE),
-        "remapper only": lambda: measure(models(finished, True), held, 0.0),
+        "finished": lambda: measure(models(finished, True), seer, held, RESIDUAL_SCALE),
+        "adapter only": lambda: measure(models(finished, False), seer, held, RESIDUAL_SCALE),
+        "remapper only": lambda: measure(models(finished, True), seer, held, 0.0),
     }
     for loss in (None, *LOSSES):
         name = f"last stage, {STEPS} steps, " + (f"without {loss}" if loss else "all losses")
         cases[name] = lambda loss=loss: measure(
-            models(repeated(domain, folder, rendered, loss), False), held, RESIDUAL_SCALE
+            models(repeated(domain, folder, rendered, loss), False), seer, held, RESIDUAL_SCALE
         )
     for name, case in cases.items():
         if name not in report:
