@@ -54,6 +54,13 @@ def build_networks(domain: Domain) -> tuple[RemapperGenerator, Encoder, Adapter]
     return generator, encoder, Adapter(d.encoder_widths, d.text_dim)
 
 
+def build_text_image(domain: Domain) -> TextImageModel:
+    """The text-image model that the domain uses, without its weights."""
+    if domain.text_image == "portraits":
+        return clip.build(clip.PORTRAITS)
+    return clip.openai_vit_b_32()
+
+
 def default_device() -> torch.device:
     """The graphics card if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -156,8 +163,7 @@ def load_text_image(domain: Domain) -> TextImageModel:
     Raises:
         CheckpointError: as for `load_models`.
     """
-    portraits = domain.text_image == "portraits"
-    text_image = clip.build(clip.PORTRAITS) if portraits else clip.openai_vit_b_32()
+    text_image = build_text_image(domain)
     fill(text_image.model, read(domain, "clip"), domain, "clip")
     return text_image
 

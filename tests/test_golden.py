@@ -16,12 +16,12 @@ from golden import fill
 from torch import Tensor, nn
 
 from clipinverter import checkpoints
+from clipinverter.losses import identity_loss
 from clipinverter.models.adapter import Adapter
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_crop, face_features
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.models.stylegan2 import Generator
-from clipinverter.training.losses import identity_loss
 
 TOLERANCE = 1e-4
 KEYS = json.loads((Path(__file__).parent / "golden" / "keys.json").read_text())

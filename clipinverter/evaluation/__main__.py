@@ -98,9 +98,8 @@ def bench(args: argparse.Namespace) -> dict:
 
 def portraits(args: argparse.Namespace) -> dict:
     """Every number of the table in checkpoints/README.md."""
-    import numpy as np
-
     from clipinverter.evaluation import edits, metrics
+    from clipinverter.evaluation.edits import mean
     from clipinverter.evaluation.judge import load
 
     models, judge = _models(), load()
@@ -110,9 +109,6 @@ def portraits(args: argparse.Namespace) -> dict:
     per_prompt = max(1, args.count // 16)
     single = edits.single(models, judge, held, per_prompt)
     several = edits.several(models, judge, held, per_prompt)
-
-    def mean(rows: dict[str, dict[str, float]], key: str) -> float:
-        return float(np.mean([row[key] for row in rows.values()]))
 
     report = {
         **metrics.judging(judge, held, seen),

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipinverter import clip
 from clipinverter.checkpoints import CheckpointError
 from clipinverter.domains import Domain, get_domain
 from clipinverter.editor import Editor
@@ -31,6 +30,7 @@ from clipinverter.loading import (
     PARTS,
     Models,
     build_networks,
+    build_text_image,
     check_files,
     computes_in_bfloat16,
     load_models,
@@ -126,8 +126,7 @@ def random_models(domain: Domain) -> Models:
             elif name.startswith("lambdas."):
                 parameter.data += 0.2
         latent_avg = torch.randn(generator.n_latent, domain.style_dim)
-        portraits = domain.text_image == "portraits"
-        text_image = clip.build(clip.PORTRAITS) if portraits else clip.openai_vit_b_32()
+        text_image = build_text_image(domain)
     for network in (generator, encoder, adapter, text_image.model):
         network.eval().requires_grad_(False)
     contrast = CONTRAST / generator(latent_avg[None]).std()

@@ -166,13 +166,32 @@ def outcome(
     }
 
 
-def single(models: Models, judge: Judge, held: Sequence[Held], count: int) -> dict[str, dict]:
+def single(
+    models: Models,
+    judge: Judge,
+    held: Sequence[Held],
+    count: int,
+    residual_scale: float = RESIDUAL_SCALE,
+) -> dict[str, dict]:
     """`measure` for each prompt of EDITS, by attribute."""
-    rows = {n: measure(models, judge, held, p, (n,), count) for n, p in EDITS.items()}
+    common = (count, residual_scale)
+    rows = {n: measure(models, judge, held, p, (n,), *common) for n, p in EDITS.items()}
     return {name: row for name, row in rows.items() if row}
 
 
-def several(models: Models, judge: Judge, held: Sequence[Held], count: int) -> dict[str, dict]:
+def several(
+    models: Models,
+    judge: Judge,
+    held: Sequence[Held],
+    count: int,
+    residual_scale: float = RESIDUAL_SCALE,
+) -> dict[str, dict]:
     """`measure` for each prompt of SEVERAL."""
-    rows = {p: measure(models, judge, held, p, names, count) for p, names in SEVERAL.items()}
+    common = (count, residual_scale)
+    rows = {p: measure(models, judge, held, p, names, *common) for p, names in SEVERAL.items()}
     return {prompt: row for prompt, row in rows.items() if row}
+
+
+def mean(rows: dict[str, dict[str, float]], key: str) -> float:
+    """One figure of `single` or `several` over all prompts."""
+    return float(np.mean([row[key] for row in rows.values()]))

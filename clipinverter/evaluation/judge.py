@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from clipinverter import checkpoints
 from clipinverter.domains import ROOT
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, groups
+from clipinverter.training.data import fit
 
 NAMES = tuple(ATTRIBUTES)
 PATH = ROOT / "checkpoints" / "judge" / "judge.safetensors"
@@ -78,7 +79,7 @@ class Judge(nn.Module):
         """What shows in images [N, 3, S, S] in [-1, 1], and who."""
         odds, persons = [], []
         for part in images.clamp(-1, 1).split(batch):
-            part = F.interpolate(part, size=SIZE, mode="area") if part.shape[-1] > SIZE else part
+            part = fit(part, min(SIZE, part.shape[-1]))
             by_variable, person = self(part)
             columns = torch.zeros(len(part), len(NAMES))
             for group, logits in zip(groups(), by_variable, strict=True):

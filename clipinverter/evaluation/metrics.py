@@ -128,7 +128,7 @@ def clip_accuracy(
         The mean over variables, and each.
     """
     model = models.text_image
-    images = torch.stack([h.image for h in held])
+    images = images_of(held)
     image = F.normalize(torch.cat([model.embed_image(p) for p in images.split(32)]), dim=1)
     accuracy = {}
     for group in groups():

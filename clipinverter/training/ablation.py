@@ -33,27 +33,21 @@ def measure(
     models: Models, seer: judge.Judge, held: list[metrics.Held], residual_scale: float
 ) -> dict[str, float]:
     """Means over the prompts with one attribute, and the target over those with several."""
-
-    def rows(prompts: dict[str, tuple[str, ...]]) -> list[dict[str, float]]:
-        found = (
-            edits.measure(models, seer, held, prompt, names, EACH, residual_scale)
-            for prompt, names in prompts.items()
-        )
-        return [row for row in found if row]
-
-    single = rows({prompt: (name,) for name, prompt in edits.EDITS.items()})
-    several = rows(edits.SEVERAL)
+    common = (models, seer, held, EACH, residual_scale)
+    single, several = edits.single(*common), edits.several(*common)
     keys = ("target", "others_kept", "identity", "counterfactual_ratio")
-    return {key: float(np.mean([row[key] for row in single])) for key in keys} | {
-        "several": float(np.mean([row["target"] for row in several]))
-    }
+    figures = {key: edits.mean(single, key) for key in keys}
+    return figures | {"several": edits.mean(several, "target")}
 
 
 def repeated(
-    domain: Domain, folder: Path, rendered: data.RenderedSet, without: str | None
+    teachers: Teachers,
+    domain: Domain,
+    folder: Path,
+    rendered: data.RenderedSet,
+    without: str | None,
 ) -> adapter.Adapter:
     """The adapter after the last stage's first STEPS steps, with one loss off."""
-    teachers = Teachers.load(folder, domain)
     net = adapter.build(domain).train()
     state = torch.load(folder / "adapter-rows.pt", map_location="cpu", weights_only=True)
     net.load_state_dict({k.removeprefix("module."): v for k, v in state["average"].items()})
@@ -75,9 +69,8 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     path = folder / "ablation.json"
     report = json.loads(path.read_text()) if resume and path.exists() else {}
     rendered = data.load(images)
+    teachers = Teachers.load(folder, domain)
     generator = weights.remapped(folder, domain)
-    encoder, latent_avg = weights.encoder(folder, domain)
-    text_image = weights.text_image(folder)
     finished = weights.adapter(folder, domain)
     seer = judge.load()
     # Rendered last: Mesa and a torchvision that is imported after it don't get along.
@@ -87,8 +80,9 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         drawing = copy.deepcopy(generator)
         for pull in () if remapper else drawing.lambdas:
             pull.data.zero_()
-        device = torch.device("cpu")
-        return Models(domain, drawing, encoder, net, latent_avg, text_image, device)
+        t = teachers
+        frozen = (t.latent_avg, t.text_image, torch.device("cpu"))
+        return Models(domain, drawing, t.encoder, net, *frozen)
 
     cases: dict[str, Callable[[], dict[str, float]]] = {
         "finished": lambda: measure(models(finished, True), seer, held, RESIDUAL_SCALE),
@@ -98,7 +92,10 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     for loss in (None, *LOSSES):
         name = f"last stage, {STEPS} steps, " + (f"without {loss}" if loss else "all losses")
         cases[name] = lambda loss=loss: measure(
-            models(repeated(domain, folder, rendered, loss), False), seer, held, RESIDUAL_SCALE
+            models(repeated(teachers, domain, folder, rendered, loss), False),
+            seer,
+            held,
+            RESIDUAL_SCALE,
         )
     for name, case in cases.items():
         if name not in report:

@@ -44,7 +44,7 @@ def build(domain: Domain) -> Adapter:
 
 
 def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
-    """Trains in two stages and writes adapter.safetensors after each."""
+    """Trains in three stages and writes adapter.safetensors after each."""
     rendered = data.load(images)
     teachers = Teachers.load(folder, domain)
     heads = teachers.encoder.heads

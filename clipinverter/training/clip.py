@@ -24,7 +24,7 @@ from clipinverter.clip import TextImageModel
 from clipinverter.portraits.captions import caption, prompt_for
 from clipinverter.portraits.scene import groups
 from clipinverter.training import data, mobilenet, phrases, weights
-from clipinverter.training.loop import bfloat16, run, stage_of
+from clipinverter.training.loop import bfloat16, run, stage_of, write
 from clipinverter.training.mapping import directions
 
 TEXT_STEPS, TEXT_BATCH = 1200, 128
@@ -72,7 +72,7 @@ def build(words: Path) -> TextImageModel:
             [model.tokenizer.decode([i]).strip() or "." for i in tokens]
         )
         words.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(vectors.half(), words)
+        write(words, vectors.half())
     vectors = torch.load(words, weights_only=True)
     model.model.token_embedding = WordVectors(vectors, towers.PORTRAITS["text_cfg"]["width"])
     return model
@@ -167,7 +167,7 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
             texts = phrases.phrases(model.tokenizer, rng)
             texts = texts[: max(TEXT_BATCH, int(len(texts) * scale))]
             meant = phrases.meanings(known, places, texts, rng)
-            torch.save({"texts": texts, "places": meant.half()}, path)
+            write(path, {"texts": texts, "places": meant.half()})
         found = torch.load(path, weights_only=True)
         return found["texts"], found["places"].float()
 

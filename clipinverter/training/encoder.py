@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
 from clipinverter.loading import build_networks
+from clipinverter.losses import identity_loss
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.training import data, mobilenet, weights
 from clipinverter.training.loop import bfloat16, run, stage_of
-from clipinverter.training.losses import identity_loss
 from clipinverter.training.mapping import w_of
 from clipinverter.training.mobilenet import Perceptual
 

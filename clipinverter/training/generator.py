@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from clipinverter import checkpoints
 from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
+from clipinverter.models.remapper import PARAMETERS as REMAPPER
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.training import data, mapping, weights
 from clipinverter.training.clip import label_distance
@@ -74,7 +75,7 @@ def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
 def given(path: Path) -> dict[str, Tensor]:
     """A generator's weights from a safetensors file, without the remapper's."""
     state = checkpoints.load_weights(path)
-    return {k: v for k, v in state.items() if not k.startswith(("affine_mlps.", "lambdas."))}
+    return {k: v for k, v in state.items() if not k.startswith(REMAPPER)}
 
 
 def size_of(state: dict[str, Tensor]) -> int:

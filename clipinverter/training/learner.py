@@ -14,11 +14,11 @@ from clipinverter import loading
 from clipinverter.checkpoints import CheckpointError
 from clipinverter.domains import Domain
 from clipinverter.editor import RESIDUAL_SCALE
+from clipinverter.losses import clip_pool
 from clipinverter.models.adapter import Adapter
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.remapper import PARAMETERS, RemapperGenerator
 from clipinverter.training import data, moco
-from clipinverter.training.losses import clip_pool
 from clipinverter.training.mobilenet import Perceptual
 from clipinverter.training.paper import Batch, Teachers, Weights, batch_of, edit_loss, way_back
 

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipinverter.loading import computes_in_bfloat16
+
 SAVE_EVERY = 180.0  # seconds
 
 
@@ -79,8 +81,13 @@ def run(stage: Stage, folder: Path, *, resume: bool, save_every: float = SAVE_EV
 def save(stage: Stage, path: Path, step: int) -> None:
     """Writes the whole state; a kill in between leaves the previous file."""
     state = {name: part.state_dict() for name, part in stage.state.items()}
+    write(path, {"step": step, **state})
+
+
+def write(path: Path, content: Any) -> None:
+    """`torch.save` that is whole or absent."""
     partial = path.with_suffix(".partial")
-    torch.save({"step": step, **state}, partial)
+    torch.save(content, partial)
     os.replace(partial, path)
 
 
@@ -160,7 +167,7 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 def bfloat16() -> torch.autocast:
     """Autocast to bfloat16 where the CPU computes in it, float32 elsewhere."""
-    supported = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+    supported = torch.cuda.is_available() or computes_in_bfloat16()
     return torch.autocast(
         "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, enabled=supported
     )

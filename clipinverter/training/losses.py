@@ -5,12 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clipinverter.losses import clip_loss, clip_pool, identity_loss
-
-__all__ = [
-    "clip_loss", "clip_pool", "directional_clip_loss", "identity_loss", "r1_penalty", "w_norm_loss",
-]  # fmt: skip
-
 _EPS = 1e-6
 
 

@@ -14,16 +14,13 @@ from torch import Tensor
 from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
 from clipinverter.editor import RESIDUAL_SCALE
+from clipinverter.losses import identity_loss
 from clipinverter.models.adapter import Adapter, Features
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.training import data, edits, weights
-from clipinverter.training.losses import (
-    directional_clip_loss,
-    identity_loss,
-    w_norm_loss,
-)
+from clipinverter.training.losses import directional_clip_loss, w_norm_loss
 from clipinverter.training.mapping import w_of
 from clipinverter.training.mobilenet import Perceptual, quicken
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from clipinverter.models.adapter import Features
 from clipinverter.training import data, edits
-from clipinverter.training.loop import bfloat16
+from clipinverter.training.loop import bfloat16, write
 from clipinverter.training.mapping import w_of
 from clipinverter.training.paper import Teachers
 
@@ -58,10 +58,8 @@ def known_edits(
                 text = teachers.text_image.embed_text(wanted.prompts)
             shift = w_of(wanted.edited_latents, style_dim) - w_of(wanted.latents, style_dim)
             found.append((torch.from_numpy(picture), text.half(), shift.half()))
-        names = ("picture", "text", "shift")
-        torch.save(
-            {n: torch.cat(x) for n, x in zip(names, zip(*found, strict=True), strict=True)}, path
-        )
+        picture, text, shift = (torch.cat(parts) for parts in zip(*found, strict=True))
+        write(path, {"picture": picture, "text": text, "shift": shift})
     found = torch.load(path, weights_only=True)
     return Edits(found["picture"], found["text"].float(), found["shift"].float())
 

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -83,8 +84,8 @@ def answer(
             raise Refusal(text.NO_FACES)
         edit = None
         if prompt is not None:
-            show = on_preview and not paste and (lambda image: on_preview(inversion.image, image))
-            edit = editor.edit(inversion, prompt, strength, on_step, show or None)
+            show = partial(on_preview, inversion.image) if on_preview and not paste else None
+            edit = editor.edit(inversion, prompt, strength, on_step, show)
         info = describe(editor, inversion, edit)
         before, after = inversion.image, edit.image if edit else inversion.image.copy()
         if paste:
