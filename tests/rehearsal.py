@@ -106,6 +106,8 @@ STEPS = {"publish": publish, "convert": convert, "serve": serve, "compare": comp
 
 
 def main(step: str, folder: str) -> None:
+    # Training's requirements bring it, the demo's do not; where it is there, open_clip imports it at every start.
+    sys.modules["transformers"] = None
     domains.ROOT = Path(folder)
     published = Path(folder) / "published"
     published.mkdir(exist_ok=True)
