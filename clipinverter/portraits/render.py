@@ -101,7 +101,8 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _backdrop(scene: Scene) -> dict[str, object]:
+def backdrop(scene: Scene) -> dict[str, object]:
+    """What the backdrop's shader paints: a gradient between two linear colours."""
     hue, saturation, angle = (float(ndtr(x)) for x in scene.values["backdrop_colour"])
     level = float(np.interp(scene.values["backdrop"], (0, 0.25, 0.75, 1), (0.07, 0.26, 0.62, 0.93)))
     turn = 2 * np.pi * angle
@@ -199,7 +200,7 @@ class _Painter:
         _set(self.eyes, common | eyes)
         self.eye_faces.render()
 
-        _set(self.backdrop, _backdrop(scene))
+        _set(self.backdrop, backdrop(scene))
         self.screen.render(gl.TRIANGLES, 3)
         clear = [p for p in worn if p.alpha < 1.0]
         if clear:
