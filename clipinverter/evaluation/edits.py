@@ -111,22 +111,23 @@ def measure(
     names: Sequence[str],
     count: int,
     residual_scale: float = RESIDUAL_SCALE,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> dict[str, float]:
     """One prompt on up to `count` scenes that lack what it asks for; an empty dictionary when there are none.
 
     target: share whose edit shows all of `names`. others_kept: share of the other variables (those that the true edit
     leaves alone) in which the judge sees the same as in the inversion. identity: cosine to the inversion.
     counterfactual_ratio: error to the true edit over that of doing nothing. clip_gain_share: share whose CLIP score
-    rises. monotone: 1 if the target's mean log-odds grow over STRENGTHS, else 0.
+    rises. monotone: 1 if the target's mean log-odds grow over `strengths`, of which 0 and 1 have to be two, else 0.
     """
     chosen = wanting(held, names, count)
     if not chosen:
         return {}
     images = images_of([h for h, _ in chosen])
     truth = torch.stack([picture(scene, images.shape[-1]) for _, scene in chosen])
-    drawn = edit(models, images, prompt, STRENGTHS, residual_scale)
+    drawn = edit(models, images, prompt, strengths, residual_scale)
     seen = [judge.see(x) for x in drawn]
-    before, after = STRENGTHS.index(0.0), STRENGTHS.index(1.0)
+    before, after = strengths.index(0.0), strengths.index(1.0)
     columns = [NAMES.index(name) for name in names]
     scores = [s.log_odds[:, columns].mean().item() for s in seen]
     return outcome(models, judge, chosen, prompt, names, drawn[before], drawn[after], truth) | {
@@ -172,9 +173,10 @@ def single(
     held: Sequence[Held],
     count: int,
     residual_scale: float = RESIDUAL_SCALE,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> dict[str, dict]:
     """`measure` for each prompt of EDITS, by attribute."""
-    common = (count, residual_scale)
+    common = (count, residual_scale, strengths)
     rows = {n: measure(models, judge, held, p, (n,), *common) for n, p in EDITS.items()}
     return {name: row for name, row in rows.items() if row}
 
@@ -185,9 +187,10 @@ def several(
     held: Sequence[Held],
     count: int,
     residual_scale: float = RESIDUAL_SCALE,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> dict[str, dict]:
     """`measure` for each prompt of SEVERAL."""
-    common = (count, residual_scale)
+    common = (count, residual_scale, strengths)
     rows = {p: measure(models, judge, held, p, names, *common) for p, names in SEVERAL.items()}
     return {prompt: row for prompt, row in rows.items() if row}
 

@@ -23,7 +23,7 @@ from clipinverter.training import adapter, data, weights
 from clipinverter.training.loop import cosine, set_rate
 from clipinverter.training.paper import Teachers
 
-STEPS, RATE = 30, 3e-4
+STEPS, RATE = 20, 3e-4
 SCENES, EACH = 64, 4  # held-out scenes, and at most how many a prompt
 SEED = 1
 LOSSES = ("identity", "l2", "lpips", "clip", "w_norm", "cycle", "counterfactual")
@@ -33,7 +33,7 @@ def measure(
     models: Models, seer: judge.Judge, held: list[metrics.Held], residual_scale: float
 ) -> dict[str, float]:
     """Means over the prompts with one attribute, and the target over those with several."""
-    common = (models, seer, held, EACH, residual_scale)
+    common = (models, seer, held, EACH, residual_scale, (0.0, 1.0))
     single, several = edits.single(*common), edits.several(*common)
     keys = ("target", "others_kept", "identity", "counterfactual_ratio")
     figures = {key: edits.mean(single, key) for key in keys}

@@ -1,8 +1,8 @@
 """Stage one: CLIPAdapter (paper, sections 3.2 and 3.4).
 
 For the portraits the truth is known: the same scene with the prompt come true. The first stages regress the residual
-to it, of the base row, which is cheap, then of all rows, from features computed once (`training.pool`); the last one
-adds the paper's losses with their cycle pass.
+that leads there (`training.edits.aim`), of the base row, which is cheap, then of all rows, from features computed once
+(`training.pool`); the last one adds the paper's losses with their cycle pass.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from torch import Tensor
 from clipinverter.domains import Domain
 from clipinverter.editor import RESIDUAL_SCALE
 from clipinverter.loading import build_networks
-from clipinverter.models.adapter import Adapter, Features
+from clipinverter.models.adapter import Adapter
 from clipinverter.models.ops import channels_last
-from clipinverter.training import data, pool, weights
+from clipinverter.training import data, edits, pool, weights
 from clipinverter.training.loop import bfloat16, run, stage_of
+from clipinverter.training.mapping import w_of
 from clipinverter.training.paper import STAGE_ONE, Teachers, Weights, edit_loss, make_batch
 
-BASE_STEPS, BASE_BATCH = 3500, 128
-ROWS_STEPS, ROWS_BATCH = 1600, 32
-STEPS, BATCH = 300, 8
+BASE_STEPS, BASE_BATCH = 5000, 128
+ROWS_STEPS, ROWS_BATCH = 1200, 32
+STEPS, BATCH = 60, 8
 SHORT = 3.0  # weight of falling short, see `distance`
 SHIFT = 2.0  # weight of the known residual beside the paper's losses
 LOSSES = replace(STAGE_ONE, counterfactual=4.0)
@@ -57,8 +58,10 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         )
 
     @cache
-    def maps(coarse: bool) -> Features:
-        return pool.features(teachers, rendered, coarse=coarse)
+    def seen(coarse: bool) -> pool.Seen:
+        return pool.seen(teachers, rendered, coarse=coarse)
+
+    true_w = w_of(rendered.latents, domain.style_dim)
 
     def regression(rng: np.random.Generator, count: int, coarse: bool) -> tuple[Tensor, dict]:
         """The residual of the base row, which needs the coarse features alone, or of all rows, against the known
@@ -66,15 +69,19 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         rows = torch.from_numpy(rng.integers(len(known()), size=count))
         augmented = torch.from_numpy(rng.integers(2, size=count))
         pictures = known().picture[rows] + augmented * len(rendered)
-        text, true = known().text[rows], known().shift[rows]
+        text = known().text[rows]
+        maps = seen(coarse).features
         with bfloat16():
             if coarse:
-                c3 = channels_last(maps(coarse)[2][pictures])
+                c3 = channels_last(maps[2][pictures].float())
                 codes = teachers.encoder.styles[0](adapter.coarse_mapping(c3, text))[:, None]
             else:
-                c1, c2, c3 = (channels_last(x[pictures]) for x in maps(coarse))
+                c1, c2, c3 = (channels_last(x[pictures].float()) for x in maps)
                 codes = heads(*adapter((c1, c2, c3), text))
-        loss = distance(RESIDUAL_SCALE * codes.float(), true)
+        change = known().shift[rows]
+        missed = true_w[known().picture[rows]] - seen(coarse).w[pictures]
+        way = edits.way(change, missed, known().asked[rows])
+        loss = distance(RESIDUAL_SCALE * codes.float(), way, change.any(dim=1))
         return loss, {"shift": loss.item()}
 
     def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -111,7 +118,7 @@ def last_step(
             batch = make_batch(teachers, rendered, frequency, BATCH, rng)
             codes = teachers.encoder.heads(*adapter(batch.features, batch.prompt))
             shift = RESIDUAL_SCALE * codes.float()
-            loss_shift = distance(shift, batch.shift)
+            loss_shift = distance(shift, batch.shift, batch.asks)
             with torch.no_grad():
                 truth = draw(batch.w_plus + batch.shift[:, None])
             w_plus = batch.w_plus + shift
@@ -123,9 +130,9 @@ def last_step(
     return step
 
 
-def distance(shift: Tensor, true: Tensor) -> Tensor:
-    """How far residuals [B, rows, D] are from the true change of w [B, D]: the squared error, 1 for doing nothing, and
-    the squared share that they fall short of the way to go.
+def distance(shift: Tensor, true: Tensor, asks: Tensor) -> Tensor:
+    """How far residuals [B, rows, D] are from the way to go [B, D]: the squared error, 1 for doing nothing, and, where
+    a change is asked for ([B] bool), the squared share that they fall short of it.
 
     Squared error alone teaches to halve what one is unsure of, and half an edit is none.
     """
@@ -133,7 +140,7 @@ def distance(shift: Tensor, true: Tensor) -> Tensor:
     length = true.square().sum(dim=2)
     error = (shift - true).square().sum(dim=2).mean() / (length.mean() + 1e-6)
     reached = (shift * true).sum(dim=2) / (length + 1e-6)
-    moves = (length > 0).float().expand_as(reached)
+    moves = asks[:, None].float().expand_as(reached)
     short = (F.relu(1 - reached).square() * moves).sum() / moves.sum().clamp(min=1)
     return error + SHORT * short
 

@@ -5,23 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from clipinverter.portraits.captions import caption, prompt_for
-from clipinverter.portraits.scene import Scene
+from clipinverter.portraits.scene import ATTRIBUTES, Scene
 from clipinverter.training import data
 from clipinverter.training.clip import choose
+from clipinverter.training.mapping import described_by, part_of, w_of
 
 MISMATCH = 0.75  # share of prompts that ask for a change (the paper's p)
+BOLD = 1.3  # how far edits go, against 1 for what w should say: the generator draws less than it is told
 
 
 @dataclass(frozen=True)
 class EditBatch:
-    """latents and edited_latents [B, N_LATENTS]; prompts, and captions that the unedited scenes fulfil."""
+    """latents and edited_latents [B, N_LATENTS]; prompts, and captions that the unedited scenes fulfil; asked
+    [B, K]: the numbers of a scene's description that each prompt is about."""
 
     latents: np.ndarray
     edited_latents: np.ndarray
     prompts: list[str]
     captions: list[str]
+    asked: Tensor
 
 
 def fulfilled(scene: Scene, wanted: list[str]) -> tuple[Scene, list[str]]:
@@ -42,7 +48,7 @@ def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator)
 
     frequency [A]: how often each attribute shows in the training set; rarer ones are asked for more often.
     """
-    edited, prompts, captions = [], [], []
+    edited, prompts, captions, asked = [], [], [], []
     for g in latents:
         scene = Scene.from_latent(g)
         shown = np.array([scene.has(name) for name in data.NAMES])
@@ -60,4 +66,21 @@ def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator)
         edited.append(target.latent)
         prompts.append((caption if rng.random() < 0.5 else prompt_for)(names, rng))
         captions.append(caption(choose(shown, frequency, max(2, count), rng), rng))
-    return EditBatch(latents, np.array(edited), prompts, captions)
+        asked.append(described_by({ATTRIBUTES[name].variable for name in names}))
+    return EditBatch(latents, np.array(edited), prompts, captions, torch.stack(asked))
+
+
+def aim(edits: EditBatch, inverted: Tensor) -> Tensor:
+    """Where to go from w as the encoder found it, `inverted` [B, D], for the prompts to come true: [B, D]."""
+    before, after = (w_of(x, inverted.shape[1]) for x in (edits.latents, edits.edited_latents))
+    return way(after - before, before - inverted, edits.asked)
+
+
+def way(change: Tensor, missed: Tensor, asked: Tensor) -> Tensor:
+    """The residual to learn, [B, D].
+
+    In what a prompt is about (`asked` [B, K]) it begins where the encoder is: whether that took brown hair for black or
+    is undecided (`missed` [B, D]: the true w less its own), the way to red hair starts there. Everything else
+    changes as the scene does (`change` [B, D]).
+    """
+    return BOLD * (change + part_of(missed, asked))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +89,7 @@ class Batch:
 
     images [B, 3, S, S]; w_plus [B, n_latent, D] and features: their inversion; prompt, caption [B, text_dim]: raw
     embeddings of the wanted change and of what is there; asks [B] bool: whether the prompt asks for a change;
-    shift [B, D]: how w changes in truth, where that is known.
+    shift [B, D]: how w has to change for the prompt to come true, where that is known.
     """
 
     images: Tensor
@@ -108,7 +108,6 @@ def batch_of(
     prompts: Sequence[str],
     captions: Sequence[str],
     asks: Tensor,
-    shift: Tensor | None = None,
 ) -> Batch:
     """Inverts images [B, 3, S, S] and embeds their prompts and captions."""
     features = teachers.features(images)
@@ -120,7 +119,6 @@ def batch_of(
         prompt=texts[: len(images)],
         caption=texts[len(images) :],
         asks=asks,
-        shift=shift,
     )
 
 
@@ -139,12 +137,12 @@ def make_batch(
     )
     wanted = edits.sample(latents, frequency, rng)
     generator = teachers.generator
-    w = w_of(latents, generator.style_dim)
-    w_edited = w_of(wanted.edited_latents, generator.style_dim)
-    own = generator(w[count // 2 :, None].expand(-1, generator.n_latent, -1), noise="none")
+    w = w_of(latents[count // 2 :], generator.style_dim)
+    own = generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")
     images = torch.cat([rendered.batch(indices, generator.size), own.clamp(-1, 1)])
     asks = torch.from_numpy((wanted.edited_latents != latents).any(axis=1))
-    return batch_of(teachers, images, wanted.prompts, wanted.captions, asks, w_edited - w)
+    batch = batch_of(teachers, images, wanted.prompts, wanted.captions, asks)
+    return replace(batch, shift=edits.aim(wanted, batch.w_plus[:, 0].float()))
 
 
 def objective(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from clipinverter.models.adapter import Features
 from clipinverter.training import data, edits
+from clipinverter.training.clutter import clutter
 from clipinverter.training.loop import bfloat16, write
 from clipinverter.training.mapping import w_of
 from clipinverter.training.paper import Teachers
@@ -27,11 +28,13 @@ AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Edits:
-    """picture [N]: which render; text [N, text_dim]: its prompt; shift [N, D]: how w changes when it comes true."""
+    """picture [N]: which render; text [N, text_dim]: its prompt; shift [N, D]: how w changes when it comes true;
+    asked [N, K]: as for `training.edits`."""
 
     picture: Tensor
     text: Tensor
     shift: Tensor
+    asked: Tensor
 
     def __len__(self) -> int:
         return len(self.picture)
@@ -57,30 +60,43 @@ def known_edits(
             with bfloat16():
                 text = teachers.text_image.embed_text(wanted.prompts)
             shift = w_of(wanted.edited_latents, style_dim) - w_of(wanted.latents, style_dim)
-            found.append((torch.from_numpy(picture), text.half(), shift.half()))
-        picture, text, shift = (torch.cat(parts) for parts in zip(*found, strict=True))
-        write(path, {"picture": picture, "text": text, "shift": shift})
+            found.append((torch.from_numpy(picture), text.half(), shift.half(), wanted.asked))
+        names = ("picture", "text", "shift", "asked")
+        parts = (torch.cat(parts) for parts in zip(*found, strict=True))
+        write(path, dict(zip(names, parts, strict=True)))
     found = torch.load(path, weights_only=True)
-    return Edits(found["picture"], found["text"].float(), found["shift"].float())
+    text, shift = found["text"].float(), found["shift"].float()
+    return Edits(found["picture"], text, shift, found["asked"])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """features: the encoder's maps, in 16 bits; w [2 M, D]: what its base row says."""
+
+    features: Features
+    w: Tensor
 
 
 @torch.no_grad()
-def features(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> Features:
-    """The encoder's maps of all renders as they are, then of all augmented, for the sake of photographs: [2 M, ...]
-    each, in the type they are computed in; with `coarse` c3 alone, empty tensors in place of the others."""
+def seen(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> Seen:
+    """What the encoder makes of all renders as they are, then of all augmented, for the sake of photographs: [2 M, ...]
+    each; with `coarse` c3 alone, empty tensors in place of the other maps."""
     from tqdm import tqdm
 
     rng = np.random.default_rng(20236)
     size = teachers.encoder.input_size
     maps: tuple[list[Tensor], ...] = ([], [], [])
+    w = []
     for augmented in (False, True):
         parts = np.array_split(np.arange(len(rendered)), -(-len(rendered) // AT_ONCE))
         for part in tqdm(parts, desc="features"):
             pictures = rendered.batch(part, size)
             if augmented:
-                pictures = data.augment(pictures, rng)
+                pictures = data.augment(clutter(pictures, rendered.latents[part], rng), rng)
             with bfloat16():
                 found = teachers.features(pictures)
+                w.append(teachers.encoder.styles[0](found[2]).float() + teachers.latent_avg[0])
             for level, x in enumerate(found):
-                maps[level].append(x[:0].clone() if coarse and level < 2 else x.contiguous())
-    return tuple(torch.cat(parts) for parts in maps)
+                kept = x[:0] if coarse and level < 2 else x
+                maps[level].append(kept.bfloat16().contiguous())
+    return Seen(tuple(torch.cat(parts) for parts in maps), torch.cat(w))
