@@ -21,15 +21,13 @@ MEDIUM_ROWS = 7  # rows 3..6 read c3 + c2, rows from 7 on c3 + c2 + c1
 
 SMALL = 16  # results a channel: 4x4 of one photo
 
-IMAGENET_STATISTICS = (0.485, 0.456, 0.406, 0.229, 0.224, 0.225)  # mean and deviation of R, G, B
-
 
 class Encoder(nn.Module):
     """Feature pyramid and style heads. The defaults are e4e's.
 
     Args:
         trunk: "irse50" is e4e's; "mobilenet_v2" torchvision's, far faster, whose taps pass 1x1
-            convolutions and which expects ImageNet's colour statistics (applied inside).
+            convolutions.
         size: side of the generator's image, which decides the number of latent rows.
         style_dim: width of a latent row.
         head_width: channels inside the style heads.
@@ -126,9 +124,12 @@ class StyleHead(nn.Module):
 
 
 class MobileNetTrunk(nn.Module):
-    """MobileNetV2 (Sandler et al., CVPR 2018), tapped at strides 4, 8 and 16."""
+    """MobileNetV2 (Sandler et al., CVPR 2018), tapped at strides 4, 8, 16 and 32; c3 is the sum of the last two.
 
-    TAPS = {3: 24, 6: 32, 13: 96}  # layer -> channels
+    It takes images as the portraits' image tower does, of which it is a copy without the last layer.
+    """
+
+    TAPS = {3: 24, 6: 32, 13: 96, 17: 320}  # layer -> channels
 
     def __init__(self, widths: tuple[int, int, int]) -> None:
         super().__init__()
@@ -137,18 +138,26 @@ class MobileNetTrunk(nn.Module):
         self.features = mobilenet_v2(weights=None).features[: max(self.TAPS) + 1]
         self.taps = nn.ModuleList(
             nn.Conv2d(channels, width, 1)
-            for channels, width in zip(self.TAPS.values(), widths, strict=True)
+            for channels, width in zip(self.TAPS.values(), (*widths, widths[-1]), strict=True)
         )
 
-    def forward(self, images: Tensor) -> Features:
-        mean, std = images.new_tensor(IMAGENET_STATISTICS).view(2, 3, 1, 1)
-        x = (images * 0.5 + 0.5 - mean) / std
+    def layers(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Images [B, 3, S, S] in [-1, 1] -> the tapped layers' outputs."""
+        x = images
         tapped = []
         for index, layer in enumerate(self.features):
             x = layer(x)
             if index in self.TAPS:
                 tapped.append(x)
-        return tuple(tap(x) for tap, x in zip(self.taps, tapped, strict=True))
+        return tuple(tapped)
+
+    def coarse(self, layer: Tensor, deepest: Tensor) -> Tensor:
+        """The last two of `layers` -> c3."""
+        return self.taps[2](layer) + enlarge(self.taps[3](deepest), layer)
+
+    def forward(self, images: Tensor) -> Features:
+        first, second, *rest = self.layers(images)
+        return self.taps[0](first), self.taps[1](second), self.coarse(*rest)
 
 
 def _is_small(layer: nn.Module, x: Tensor) -> bool:

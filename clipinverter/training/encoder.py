@@ -1,14 +1,16 @@
 """The e4e encoder of the portraits (Tov et al. 2021): pictures to W+.
 
-Every picture's w is known, so it is regressed directly, first on renders alone (which needs no generator
-yet) and the base row alone (e4e's progressive training). The trunk sees heavily augmented renders, so
-that photographs do not surprise it. The other rows' offsets follow, with the generator's own pictures and
-the losses on pictures (L2, perceptual, identity); trunk and base row stay as they are by then, so that
+Every picture's w is known, so it is regressed directly, first on renders alone (which needs no generator yet) and the
+base row alone (e4e's progressive training). The trunk is the text-image model's image tower, which came from
+photographs. Its head learns on what the frozen trunk says of heavily augmented renders; then the trunk moves a little.
+The more it learns of renders, the less it knows of photographs. The other rows' offsets follow, with the generator's
+own pictures and the losses on pictures (L2, perceptual, identity); trunk and base row stay as they are by then, so that
 adapters can learn from them before the generator is finished.
 """
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -24,14 +26,19 @@ from clipinverter.loading import build_networks
 from clipinverter.losses import identity_loss
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
+from clipinverter.models.ops import channels_last
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.training import data, mobilenet, weights
+from clipinverter.training.clutter import clutter
 from clipinverter.training.loop import bfloat16, run, stage_of
-from clipinverter.training.mapping import w_of
+from clipinverter.training.mapping import sharp_distance, w_of
 from clipinverter.training.mobilenet import Perceptual
 
-BASE_STEPS, BASE_BATCH = 6500, 32
-STEPS, BATCH = 800, 16
+HEAD_STEPS, HEAD_BATCH = 4000, 64
+BASE_STEPS, BASE_BATCH = 700, 32
+STEPS, BATCH = 400, 16
+TRUNK_RATE = 3e-4
+VERSIONS = 3  # of every render that the head learns from
 W, L2, PERCEPTUAL, IDENTITY, DELTA = 0.5, 3.0, 0.6, 0.1, 2e-3
 
 
@@ -66,24 +73,40 @@ def optimizer_of(encoder: Encoder, factor: float) -> torch.optim.AdamW:
         group = trunk if ".features." in name else linear if ".linear." in name else rest
         group.append(parameter)
     groups = [
-        {"params": trunk, "lr": 5e-4 * factor},
+        {"params": trunk, "lr": TRUNK_RATE * factor},
         {"params": linear, "lr": 4e-2 * factor},
         {"params": rest, "lr": 1e-3 * factor},
     ]
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
 
 
-def base_codes(encoder: Encoder, images: Tensor) -> Tensor:
-    """`encoder(images)` while its offsets are zero, without computing them."""
-    base = encoder.styles[0](encoder.trunk_features(images)[2])
-    return base[:, None].expand(-1, encoder.n_latent, -1)
+@torch.no_grad()
+def trunk_layers(encoder: Encoder, rendered: data.RenderedSet) -> tuple[Tensor, Tensor]:
+    """The layers under c3 of all renders as they are, then twice of all augmented: [3 N, ...] each, as float16."""
+    from tqdm import tqdm
+
+    trunk = copy.deepcopy(encoder.mobilenet)
+    mobilenet.fold(trunk.features)
+    rng = np.random.default_rng(20237)
+    found: tuple[list[Tensor], ...] = ([], [])
+    for version in range(VERSIONS):
+        parts = np.array_split(np.arange(len(rendered)), -(-len(rendered) // HEAD_BATCH))
+        for part in tqdm(parts, desc="trunk"):
+            pictures = rendered.batch(part, encoder.input_size)
+            if version:
+                pictures = data.augment(clutter(pictures, rendered.latents[part], rng), rng)
+            with bfloat16():
+                layers = trunk.layers(pictures.to(memory_format=torch.channels_last))
+            for kept, x in zip(found, layers[2:], strict=True):
+                kept.append(x.half())
+    return torch.cat(found[0]), torch.cat(found[1])
 
 
 def freeze_base(encoder: Encoder) -> None:
     """From here on the base row and all that leads to it stay as they are, running statistics included."""
     trunk = encoder.mobilenet
-    for part in (trunk.features, trunk.taps[2], encoder.styles[0]):
-        part.requires_grad_(False).eval()
+    for part in (trunk.features, trunk.taps[2:], encoder.styles[0]):
+        part.requires_grad_(False)
 
 
 def delta_loss(codes: Tensor) -> Tensor:
@@ -92,23 +115,39 @@ def delta_loss(codes: Tensor) -> Tensor:
 
 
 def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
-    """Trains in two stages and writes encoder.safetensors with latent_avg after each: the base row on renders alone,
-    by their w; then all rows, with the losses on pictures."""
+    """Trains in three stages and writes encoder.safetensors with latent_avg after each: the head of the base row on
+    renders alone, by their w; then the trunk with it; then all rows, with the losses on pictures."""
     rendered = data.load(images)
     encoder = build(domain, weights.text_image(folder))
-    encoder = encoder.train().to(memory_format=torch.channels_last)
+    encoder = encoder.eval().to(
+        memory_format=torch.channels_last
+    )  # its batch norms stay as they are
     everybody = w_of(data.random_latents(4096, np.random.default_rng(0)), domain.style_dim)
-    spread = everybody.var(dim=0).mean()
     latent_avg = everybody.mean(dim=0).expand(encoder.n_latent, -1).contiguous()
+
+    @cache
+    def layers() -> tuple[Tensor, Tensor]:
+        return trunk_layers(encoder, rendered)
+
+    def base_loss(codes: Tensor, latents: np.ndarray) -> tuple[Tensor, dict[str, float]]:
+        w = w_of(latents, domain.style_dim)
+        loss = sharp_distance(codes.float() + latent_avg[0], w)
+        return loss, {"w": loss.item()}
+
+    def head_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        rows = rng.integers(VERSIONS * len(rendered), size=HEAD_BATCH)
+        kept = (channels_last(x[torch.from_numpy(rows)].float()) for x in layers())
+        with bfloat16():
+            codes = encoder.styles[0](encoder.mobilenet.coarse(*kept))
+        return base_loss(codes, rendered.latents[rows % len(rendered)])
 
     def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         indices = rng.integers(len(rendered), size=BASE_BATCH)
-        seen = data.augment(rendered.batch(indices, encoder.input_size), rng)
-        w = w_of(rendered.latents[indices], domain.style_dim)
+        renders = rendered.batch(indices, encoder.input_size)
+        seen = data.augment(clutter(renders, rendered.latents[indices], rng), rng)
         with bfloat16():
-            codes = base_codes(encoder, seen).float()
-        loss = (codes + latent_avg - w[:, None]).square().mean() / spread
-        return loss, {"w": loss.item()}
+            codes = encoder.styles[0](encoder.trunk_features(seen)[2])
+        return base_loss(codes, rendered.latents[indices])
 
     @cache
     def teachers() -> tuple[RemapperGenerator, ArcFace, Perceptual]:
@@ -134,7 +173,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
             # Only of renders: what they show beyond what the generator can draw is what the rows' offsets are for.
             redrawn = generator(w_plus[:count], noise="none")
             losses = {
-                "w": W * (w_plus - w[:, None]).square().mean() / spread,
+                "w": W * sharp_distance(w_plus, w[:, None]),
                 "delta": DELTA * delta_loss(codes),
                 "l2": L2 * F.mse_loss(redrawn.float(), renders),
                 "perceptual": PERCEPTUAL * perceptual(redrawn, renders),
@@ -144,9 +183,11 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         return sum(losses.values()), {k: v.item() for k, v in losses.items()}
 
     for name, steps, factor, step in (
-        ("encoder-base", BASE_STEPS, 1.0, base_step),
+        ("encoder-head", HEAD_STEPS, 1.0, head_step),
+        ("encoder-base", BASE_STEPS, 0.3, base_step),
         ("encoder", STEPS, 0.3, full_step),
     ):
+        encoder.mobilenet.features.requires_grad_(step is base_step)
         if step is full_step:
             freeze_base(encoder)
         stage = stage_of(
