@@ -85,8 +85,8 @@ PORTRAITS = Domain(
     title="Synthetic portraits",
     note=(
         "The built-in model was trained on computer-drawn people only: it redraws every photo as a "
-        "synthetic portrait, a likeness in kind and not in person. Some words hardly show; try a "
-        "strength of 1.5 or 2. For photographs there is the authors' model: "
+        "synthetic portrait, a likeness in kind and not in person. Of several wishes at once some may "
+        "not come true; a strength of 1.5 shows more. For photographs there is the authors' model: "
         "`python -m clipinverter download faces`, then `make demo DOMAIN=faces`."
     ),
     image_size=256,
