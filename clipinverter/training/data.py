@@ -93,13 +93,14 @@ def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
         out.append(image)
     images = torch.cat(out)
     one = (batch, 1, 1, 1)
+    noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32))
     gain = torch.from_numpy(rng.normal(1, 0.15, (batch, 3, 1, 1))).float()
     cast = torch.from_numpy(rng.normal(0, 0.08, (batch, 3, 1, 1))).float()
     contrast = torch.from_numpy(np.exp(rng.normal(0, 0.2, one))).float()
     gamma = torch.from_numpy(np.exp(rng.normal(0, 0.2, one))).float()
     grain = torch.from_numpy(rng.exponential(0.03, one)).float()
     images = ((images + 1) / 2).clamp(1e-3, 1) ** gamma * 2 - 1
-    images = images * gain * contrast + cast + torch.randn_like(images) * grain
+    images = images * gain * contrast + cast + noise * grain
     for i in np.flatnonzero(rng.random(batch) < 0.12):  # a hand, a scarf, a caption
         h, w = rng.integers(size // 10, size // 3, 2)
         y, x = rng.integers(0, size - h), rng.integers(0, size - w)
