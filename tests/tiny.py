@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clipinverter.domains import Domain
 from clipinverter.loading import Models, build_networks
+from clipinverter.models.encoder import Encoder
 
 DOMAIN = Domain(
     name="tiny",
@@ -58,12 +59,23 @@ class Words:
         return len(prompt.split()) <= 6
 
 
+def wake(encoder: Encoder) -> None:
+    """Sets the batch norms so that the signal lasts to the end of a random trunk: all pictures would look the same."""
+    for module in encoder.mobilenet.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    size = encoder.input_size
+    encoder.mobilenet.train()(torch.rand(8, 3, size, size) * 2 - 1)
+
+
 def tiny_models(domain: Domain = DOMAIN) -> Models:
     """Networks of the tiny domain, or one of other sizes, always with the same random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         generator, encoder, adapter = build_networks(domain)
         latent_avg = torch.randn(generator.n_latent, domain.style_dim)
+        if domain.encoder_trunk == "mobilenet_v2":
+            wake(encoder)
         for strength in generator.lambdas:
             strength.data.fill_(0.3)
     for network in (generator, encoder, adapter):
