@@ -774,7 +774,7 @@ def test_edits_and_features_are_computed_once(trained, images, monkeypatch):
     rendered = data.load(images)
     seen = pool.seen(teachers, rendered, coarse=False)
     maps = seen.features
-    assert all(len(x) == 2 * len(rendered) for x in (*maps, seen.w))
+    assert all(len(x) == 2 * len(rendered) for x in (*maps, seen.missed))
     plain = teachers.features(rendered.batch(np.arange(len(rendered)), TINY.encoder_size))
     for kept, x in zip(maps, plain, strict=True):  # bfloat16 where the CPU has it
         torch.testing.assert_close(kept[: len(rendered)].float(), x, rtol=0.1, atol=0.1)

@@ -167,32 +167,21 @@ def outcome(
     }
 
 
-def single(
-    models: Models,
-    judge: Judge,
-    held: Sequence[Held],
-    count: int,
-    residual_scale: float = RESIDUAL_SCALE,
-    strengths: Sequence[float] = STRENGTHS,
-) -> dict[str, dict]:
-    """`measure` for each prompt of EDITS, by attribute."""
-    common = (count, residual_scale, strengths)
-    rows = {n: measure(models, judge, held, p, (n,), *common) for n, p in EDITS.items()}
-    return {name: row for name, row in rows.items() if row}
+def single(models: Models, judge: Judge, held: Sequence[Held], *options) -> dict[str, dict]:
+    """`measure` for each prompt of EDITS, by attribute; options: what `measure` takes after `names`."""
+    asked = {name: (prompt, (name,)) for name, prompt in EDITS.items()}
+    return _measured(asked, models, judge, held, *options)
 
 
-def several(
-    models: Models,
-    judge: Judge,
-    held: Sequence[Held],
-    count: int,
-    residual_scale: float = RESIDUAL_SCALE,
-    strengths: Sequence[float] = STRENGTHS,
-) -> dict[str, dict]:
-    """`measure` for each prompt of SEVERAL."""
-    common = (count, residual_scale, strengths)
-    rows = {p: measure(models, judge, held, p, names, *common) for p, names in SEVERAL.items()}
-    return {prompt: row for prompt, row in rows.items() if row}
+def several(models: Models, judge: Judge, held: Sequence[Held], *options) -> dict[str, dict]:
+    """`measure` for each prompt of SEVERAL; options as for `single`."""
+    asked = {prompt: (prompt, names) for prompt, names in SEVERAL.items()}
+    return _measured(asked, models, judge, held, *options)
+
+
+def _measured(asked: dict[str, tuple[str, Sequence[str]]], models, judge, held, *options) -> dict:
+    rows = {key: measure(models, judge, held, *what, *options) for key, what in asked.items()}
+    return {key: row for key, row in rows.items() if row}
 
 
 def mean(rows: dict[str, dict[str, float]], key: str) -> float:

@@ -24,7 +24,6 @@ from clipinverter.models.adapter import Adapter
 from clipinverter.models.ops import channels_last
 from clipinverter.training import data, edits, pool, weights
 from clipinverter.training.loop import bfloat16, run, stage_of
-from clipinverter.training.mapping import w_of
 from clipinverter.training.paper import STAGE_ONE, Teachers, Weights, edit_loss, make_batch
 
 BASE_STEPS, BASE_BATCH = 5000, 128
@@ -61,8 +60,6 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     def seen(coarse: bool) -> pool.Seen:
         return pool.seen(teachers, rendered, coarse=coarse)
 
-    true_w = w_of(rendered.latents, domain.style_dim)
-
     def regression(rng: np.random.Generator, count: int, coarse: bool) -> tuple[Tensor, dict]:
         """The residual of the base row, which needs the coarse features alone, or of all rows, against the known
         change. Half of the pictures are augmented."""
@@ -79,8 +76,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
                 c1, c2, c3 = (channels_last(x[pictures].float()) for x in maps)
                 codes = heads(*adapter((c1, c2, c3), text))
         change = known().shift[rows]
-        missed = true_w[known().picture[rows]] - seen(coarse).w[pictures]
-        way = edits.way(change, missed, known().asked[rows])
+        way = edits.way(change, seen(coarse).missed[pictures], known().asked[rows])
         loss = distance(RESIDUAL_SCALE * codes.float(), way, change.any(dim=1))
         return loss, {"shift": loss.item()}
 

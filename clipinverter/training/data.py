@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, to_z
 from clipinverter.portraits.variables import N_LATENTS
+from clipinverter.training.clutter import clutter
 
 NAMES = tuple(ATTRIBUTES)
 
@@ -58,6 +60,25 @@ def load(folder: Path) -> RenderedSet:
     return RenderedSet(
         [np.load(p, mmap_mode="r") for p in images], np.concatenate([np.load(p) for p in latents])
     )
+
+
+def versions(
+    rendered: RenderedSet, size: int, count: int, rng: np.random.Generator, at_once: int = 64
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """All renders as they are, then `count` - 1 times with other backgrounds and augmented: places in the set, and
+    their pictures [B, 3, size, size]."""
+    from tqdm import tqdm
+
+    parts = np.array_split(np.arange(len(rendered)), -(-len(rendered) // at_once))
+    for version in range(count):
+        for part in tqdm(parts, desc=f"pictures, {version + 1} of {count}"):
+            pictures = rendered.batch(part, size)
+            yield part, snapshots(pictures, rendered.latents[part], rng) if version else pictures
+
+
+def snapshots(images: Tensor, latents: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """Renders [B, 3, S, S] of scenes with latents [B, N_LATENTS] as photographs: backgrounds, then `augment`."""
+    return augment(clutter(images, latents, rng), rng)
 
 
 def fit(images: Tensor, size: int) -> Tensor:

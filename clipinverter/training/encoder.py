@@ -29,7 +29,6 @@ from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.ops import channels_last
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.training import data, mobilenet, weights
-from clipinverter.training.clutter import clutter
 from clipinverter.training.loop import bfloat16, run, stage_of
 from clipinverter.training.mapping import sharp_distance, w_of
 from clipinverter.training.mobilenet import Perceptual
@@ -83,22 +82,15 @@ def optimizer_of(encoder: Encoder, factor: float) -> torch.optim.AdamW:
 @torch.no_grad()
 def trunk_layers(encoder: Encoder, rendered: data.RenderedSet) -> tuple[Tensor, Tensor]:
     """The layers under c3 of all renders as they are, then twice of all augmented: [3 N, ...] each, as float16."""
-    from tqdm import tqdm
-
     trunk = copy.deepcopy(encoder.mobilenet)
     mobilenet.fold(trunk.features)
     rng = np.random.default_rng(20237)
     found: tuple[list[Tensor], ...] = ([], [])
-    for version in range(VERSIONS):
-        parts = np.array_split(np.arange(len(rendered)), -(-len(rendered) // HEAD_BATCH))
-        for part in tqdm(parts, desc="trunk"):
-            pictures = rendered.batch(part, encoder.input_size)
-            if version:
-                pictures = data.augment(clutter(pictures, rendered.latents[part], rng), rng)
-            with bfloat16():
-                layers = trunk.layers(pictures.to(memory_format=torch.channels_last))
-            for kept, x in zip(found, layers[2:], strict=True):
-                kept.append(x.half())
+    for _, pictures in data.versions(rendered, encoder.input_size, VERSIONS, rng):
+        with bfloat16():
+            layers = trunk.layers(pictures.to(memory_format=torch.channels_last))
+        for kept, x in zip(found, layers[2:], strict=True):
+            kept.append(x.half())
     return torch.cat(found[0]), torch.cat(found[1])
 
 
@@ -144,7 +136,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         indices = rng.integers(len(rendered), size=BASE_BATCH)
         renders = rendered.batch(indices, encoder.input_size)
-        seen = data.augment(clutter(renders, rendered.latents[indices], rng), rng)
+        seen = data.snapshots(renders, rendered.latents[indices], rng)
         with bfloat16():
             codes = encoder.styles[0](encoder.trunk_features(seen)[2])
         return base_loss(codes, rendered.latents[indices])

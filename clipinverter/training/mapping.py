@@ -71,14 +71,21 @@ def average_description(seed: int, names: Collection[str] | None = None) -> np.n
     return descriptions(data.random_latents(4096, np.random.default_rng(seed)), names).mean(axis=0)
 
 
+def axes(style_dim: int) -> Tensor:
+    """Where in W each number of a description points: orthonormal columns [style_dim, K].
+
+    Raises ValueError where W has too few dimensions.
+    """
+    return torch.from_numpy(directions(len(average_description(1)), style_dim, 20232))
+
+
 def w_of(latents: np.ndarray, style_dim: int) -> Tensor:
     """w [B, style_dim] of scenes with latents [B, N_LATENTS]: exact, where the mapping network is only close.
 
     Raises ValueError where W has too few dimensions.
     """
-    described = descriptions(latents) - average_description(1)
-    to_w = SPREAD * directions(described.shape[1], style_dim, 20232)
-    return torch.from_numpy(described @ to_w.T)
+    described = torch.from_numpy(descriptions(latents) - average_description(1))
+    return described @ (SPREAD * axes(style_dim)).T
 
 
 @cache
@@ -104,7 +111,7 @@ def described_by(variables: Collection[str]) -> Tensor:
 
 def part_of(w: Tensor, chosen: Tensor) -> Tensor:
     """The part of differences of w [B, D] that says what `chosen` [B, K] of `described_by` are about."""
-    to_w = torch.from_numpy(directions(chosen.shape[1], w.shape[1], 20232))
+    to_w = axes(w.shape[1])
     return ((w @ to_w) * chosen) @ to_w.T
 
 
@@ -114,7 +121,7 @@ def sharp_distance(w: Tensor, true: Tensor) -> Tensor:
     To the power of 1.5: with squares, one who is unsure of a label does best with a bit of each, and hair that is
     probably black, perhaps green, turns out greenish. So what is unlikely is left out.
     """
-    to_w = torch.from_numpy(directions(len(average_description(1)), w.shape[-1], 20232))
+    to_w = axes(w.shape[-1])
     error = w - true
     described = error @ to_w
     rest = error - described @ to_w.T  # which no scene has

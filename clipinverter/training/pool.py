@@ -17,7 +17,6 @@ from torch import Tensor
 
 from clipinverter.models.adapter import Features
 from clipinverter.training import data, edits
-from clipinverter.training.clutter import clutter
 from clipinverter.training.loop import bfloat16, write
 from clipinverter.training.mapping import w_of
 from clipinverter.training.paper import Teachers
@@ -71,32 +70,26 @@ def known_edits(
 
 @dataclass(frozen=True)
 class Seen:
-    """features: the encoder's maps, in 16 bits; w [2 M, D]: what its base row says."""
+    """features: the encoder's maps, in 16 bits; missed [2 M, D]: the true w less what its base row says."""
 
     features: Features
-    w: Tensor
+    missed: Tensor
 
 
 @torch.no_grad()
 def seen(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> Seen:
     """What the encoder makes of all renders as they are, then of all augmented, for the sake of photographs: [2 M, ...]
     each; with `coarse` c3 alone, empty tensors in place of the other maps."""
-    from tqdm import tqdm
-
-    rng = np.random.default_rng(20236)
-    size = teachers.encoder.input_size
+    encoder, rng = teachers.encoder, np.random.default_rng(20236)
+    true = w_of(rendered.latents, teachers.generator.style_dim)
     maps: tuple[list[Tensor], ...] = ([], [], [])
-    w = []
-    for augmented in (False, True):
-        parts = np.array_split(np.arange(len(rendered)), -(-len(rendered) // AT_ONCE))
-        for part in tqdm(parts, desc="features"):
-            pictures = rendered.batch(part, size)
-            if augmented:
-                pictures = data.augment(clutter(pictures, rendered.latents[part], rng), rng)
-            with bfloat16():
-                found = teachers.features(pictures)
-                w.append(teachers.encoder.styles[0](found[2]).float() + teachers.latent_avg[0])
-            for level, x in enumerate(found):
-                kept = x[:0] if coarse and level < 2 else x
-                maps[level].append(kept.bfloat16().contiguous())
-    return Seen(tuple(torch.cat(parts) for parts in maps), torch.cat(w))
+    missed = []
+    for part, pictures in data.versions(rendered, encoder.input_size, 2, rng):
+        with bfloat16():
+            found = teachers.features(pictures)
+            w = encoder.styles[0](found[2]).float() + teachers.latent_avg[0]
+        missed.append(true[torch.from_numpy(part)] - w)
+        for level, x in enumerate(found):
+            kept = x[:0] if coarse and level < 2 else x
+            maps[level].append(kept.bfloat16().contiguous())
+    return Seen(tuple(torch.cat(parts) for parts in maps), torch.cat(missed))
