@@ -1,9 +1,8 @@
 """Builds the networks of a domain and fills them with its weights."""
 
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ class Models:
 
     Attributes:
         latent_avg: [n_latent, style_dim]; the encoder's codes are relative to it.
+        read_text_image: builds the text-image model, see `text_image`.
     """
 
     domain: Domain
@@ -33,8 +33,14 @@ class Models:
     encoder: Encoder
     adapter: Adapter
     latent_avg: Tensor
-    text_image: TextImageModel
+    read_text_image: Callable[[], TextImageModel]
     device: torch.device
+
+    @cached_property
+    def text_image(self) -> TextImageModel:
+        """The text-image model, read when it is first asked for: importing open_clip takes longer than all other parts
+        together, and photos are inverted without it."""
+        return self.read_text_image()
 
     @cached_property
     def identity(self) -> ArcFace | None:
@@ -92,7 +98,8 @@ def load_models(
             `default_precision`.
 
     Raises:
-        CheckpointError: a file of weights is missing, damaged or does not fit.
+        CheckpointError: a file of weights is missing, damaged or does not fit; of the text-image model's, damage shows
+            when the first prompt comes.
     """
     device = torch.device(device) if device is not None else default_device()
     check_files(domain, PARTS)
@@ -104,19 +111,14 @@ def load_models(
     fill(generator, read(domain, "generator"), domain, "generator")
     encoder, latent_avg = load_encoder(domain)
     fill(adapter, adapter_weights, domain, "adapter")
-    precision = precision or default_precision(domain, device)
-    with ThreadPoolExecutor(1) as pool:  # the disk reads weights while the processor reads modules
-        ready = pool.submit(serve_in, precision, generator, encoder, adapter)
-        text_image = load_text_image(domain)
-        ready.result()
-    text_image.model.to(device)
+    serve_in(precision or default_precision(domain, device), generator, encoder, adapter)
     return Models(
         domain=domain,
         generator=generator.to(device),
         encoder=encoder.to(device),
         adapter=adapter.to(device),
         latent_avg=latent_avg.to(device),
-        text_image=text_image,
+        read_text_image=partial(load_text_image, domain, device),
         device=device,
     )
 
@@ -157,14 +159,15 @@ def load_encoder(domain: Domain) -> tuple[Encoder, Tensor]:
     return encoder, latent_avg
 
 
-def load_text_image(domain: Domain) -> TextImageModel:
-    """The domain's text-image model.
+def load_text_image(domain: Domain, device: torch.device | str = "cpu") -> TextImageModel:
+    """The domain's text-image model on `device`.
 
     Raises:
         CheckpointError: as for `load_models`.
     """
     text_image = build_text_image(domain)
     fill(text_image.model, read(domain, "clip"), domain, "clip")
+    text_image.model.to(device)
     return text_image
 
 

@@ -71,6 +71,9 @@ def serve(folder: Path) -> dict:
     picture = Image.effect_mandelbrot((700, 700), (-2, -1.5, 1, 1.5), 50).convert("RGB")
     editor = Editor(models)
     inversion = editor.invert(picture, "none")
+    start = time.perf_counter()
+    models.text_image  # noqa: B018
+    text_read = time.perf_counter() - start
     edits = [editor.edit(inversion, "a smiling woman", strength) for strength in (0, 1, 0.5)]
     assert edits[0].image.tobytes() == inversion.image.tobytes() != edits[1].image.tobytes()
     assert [stage.name for stage in edits[2].stages] == ["generator"]
@@ -78,6 +81,7 @@ def serve(folder: Path) -> dict:
     assert models.identity is not None
     return {
         "load_seconds": round(loaded, 2),
+        "text_seconds": round(text_read, 2),
         "size": list(edits[1].image.size),
         "stages_ms": {stage.name: round(stage.ms) for stage in inversion.stages + edits[1].stages},
     }

@@ -68,9 +68,22 @@ def test_a_start_maps_the_needed_parts_and_unpickles_nothing(domain, monkeypatch
     monkeypatch.setattr(checkpoints, "_read", lambda path: pytest.fail(f"{path} is unpickled"))
     (domain.folder / "identity.safetensors").write_bytes(b"damaged, and nobody asks for it")
     models = load_models(domain, "cpu")
+    photos_need = ["adapter", "encoder", "generator"]
+    assert sorted(read) == photos_need
+    Editor(models).invert(picture(), align="none")
+    assert sorted(read) == photos_need
+    assert models.text_image is models.text_image
     assert sorted(read) == sorted(PARTS)
     with pytest.raises(CheckpointError):
         models.identity  # noqa: B018
+
+
+def test_a_damaged_text_image_model_is_refused_with_the_first_prompt(domain):
+    (domain.folder / "clip.safetensors").write_bytes(b"damaged")
+    editor = Editor(load_models(domain, "cpu"))
+    inversion = editor.invert(picture(), align="none")
+    with pytest.raises(CheckpointError, match="damaged"):
+        editor.edit(inversion, "a smiling woman")
 
 
 def test_missing_files_are_named(domain):

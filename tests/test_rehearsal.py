@@ -27,8 +27,11 @@ def test_the_authors_model_at_full_size(tmp_path):
     served = run("serve", tmp_path)
     assert converted["peak_mib"] < 6 * GIB
     assert served["peak_mib"] < 4 * GIB
-    # The first start converts and loads, the second one only loads. Timed, so for the reader alone.
-    print("first start / second start", 1 + converted["seconds"] / served["load_seconds"])
+    # The first start converts and loads, the second one only loads. Timed, so for the reader alone; until photos can
+    # be inverted, and until prompts can be read as well.
+    ready = served["load_seconds"]
+    for waited in (ready, ready + served["text_seconds"]):
+        print("first start / second start", 1 + converted["seconds"] / waited)
     assert served["size"] == [1024, 1024]
     distance = run("compare", tmp_path)["distance"]
     assert distance < 1e-3, "the converted files compute what the authors' code computes"

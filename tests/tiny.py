@@ -81,7 +81,7 @@ def tiny_models(domain: Domain = DOMAIN) -> Models:
     for network in (generator, encoder, adapter):
         network.eval().requires_grad_(False)
     device = torch.device("cpu")
-    return Models(domain, generator, encoder, adapter, latent_avg, Words(), device)
+    return Models(domain, generator, encoder, adapter, latent_avg, Words, device)
 
 
 def count_calls(models: Models) -> Counter[str]:

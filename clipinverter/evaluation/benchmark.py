@@ -133,7 +133,7 @@ def random_models(domain: Domain) -> Models:
     for layer in (generator.to_rgb1, *generator.to_rgbs):
         layer.conv.weight *= contrast
     device = torch.device("cpu")
-    return Models(domain, generator, encoder, adapter, latent_avg, text_image, device)
+    return Models(domain, generator, encoder, adapter, latent_avg, lambda: text_image, device)
 
 
 def has_no_files(domain: Domain) -> bool:

@@ -81,7 +81,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         for pull in () if remapper else drawing.lambdas:
             pull.data.zero_()
         t = teachers
-        frozen = (t.latent_avg, t.text_image, torch.device("cpu"))
+        frozen = (t.latent_avg, lambda: t.text_image, torch.device("cpu"))
         return Models(domain, drawing, t.encoder, net, *frozen)
 
     cases: dict[str, Callable[[], dict[str, float]]] = {
