@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from clipinverter.portraits import words
+from clipinverter.portraits import hair_words, unseen_words, words
 from clipinverter.portraits.captions import article, caption, captions, plain_caption, prompt_for
 from clipinverter.portraits.scene import ATTRIBUTES, Scene
 
@@ -33,9 +33,9 @@ def phrases(name: str) -> list[str]:
         pronouns = ("she", "her") if name == "woman" else ("he", "his", "him")
         return [*(words.WOMAN if name == "woman" else words.MAN), *pronouns]
     found = []
-    if name in words.HAIR:
-        found += words.HAIRED.get(name, ())
-        for phrase in words.HAIR[name]:
+    if name in hair_words.HAIR:
+        found += hair_words.HAIRED.get(name, ())
+        for phrase in hair_words.HAIR[name]:
             # The wording around colour and texture has to be there, in this order.
             found.append(re.sub(r"\s*\{\}\s*", " ", phrase).strip())
             found.append(phrase.split("{}")[-1].strip() if "{}" in phrase else phrase)
@@ -58,7 +58,7 @@ def says(text: str, name: str) -> bool:
 
 
 def test_every_attribute_has_words():
-    named = {*words.WORDS, *words.HAIR, "woman", "man"}
+    named = {*words.WORDS, *hair_words.HAIR, "woman", "man"}
     assert named == set(ATTRIBUTES)
     for name, phrases_of in words.WORDS.items():
         said = vars(phrases_of)
@@ -129,11 +129,17 @@ def test_the_text_tower_reads_nearly_all_texts_whole():
 
 
 def test_unseen_words_are_unseen():
-    assert set(words.UNSEEN) <= set(ATTRIBUTES)
+    assert set(unseen_words.UNSEEN) <= set(ATTRIBUTES)
     everything = "\n".join(text.lower() for _, text in written())
-    for synonyms in words.UNSEEN.values():
+    for synonyms in unseen_words.UNSEEN.values():
         for synonym in synonyms:
             assert not re.search(rf"\b{re.escape(synonym.lower())}\b", everything), synonym
+
+
+def test_plainer_words_are_said_more_often():
+    rng = np.random.default_rng(3)
+    said = "\n".join(caption(["smiling"], rng) for _ in range(600))
+    assert said.count("smil") > said.count("happy") > said.count("jovial") > 0
 
 
 def test_shapes_vary():

@@ -14,8 +14,8 @@ from clipinverter.evaluation.judge import NAMES, Judge, Seen, agreement, shown
 from clipinverter.loading import Models
 from clipinverter.portraits.captions import plain_caption
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, groups
+from clipinverter.portraits.unseen_words import UNSEEN
 from clipinverter.portraits.variables import N_LATENTS
-from clipinverter.portraits.words import UNSEEN
 from clipinverter.training.data import fit
 from clipinverter.training.identity import pairs
 from clipinverter.training.mapping import w_of

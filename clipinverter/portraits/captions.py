@@ -1,7 +1,8 @@
 """What people say about a portrait: a small grammar of English captions and prompts.
 
 `caption(attributes, rng)` says all the given attributes in a sentence or two; `prompt_for(attributes, rng)` says them
-the way people type edits: "red hair and glasses", "make her smile". The words are in `words.py`.
+the way people type edits: "red hair and glasses", "make her smile". The words are in `words.py` and
+`hair_words.py`.
 """
 
 from __future__ import annotations
@@ -12,25 +13,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .words import (
-    ANYBODY,
-    COLOURS,
-    FACES,
-    HAIR,
-    HAIRED,
-    LENGTHS,
-    MAN,
-    OF_PEOPLE,
-    STYLES,
-    TEXTURES,
-    WOMAN,
-    WORDS,
-    Words,
-)
+from .hair_words import COLOURS, HAIR, HAIRED, LENGTHS, STYLES, TEXTURES
+from .words import ANYBODY, FACES, MAN, OF_PEOPLE, WOMAN, WORDS, Words
 
 
 def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
+
+
+def _word(options: Sequence[str], rng: np.random.Generator) -> str:
+    """One of several ways to say a thing, the earlier ones in the list more often: they are the plainer ones."""
+    return options[int(len(options) * rng.random() ** 1.5)]
 
 
 def article(phrase: str) -> str:
@@ -56,7 +49,7 @@ def _with_pronouns(text: str, attributes: Collection[str]) -> str:
 def _hair_phrase(attributes: Collection[str], rng: np.random.Generator) -> str:
     """All hair attributes among `attributes` (one at least) in one noun phrase."""
     before = [
-        _pick(group[name], rng)
+        _word(group[name], rng)
         for group in (LENGTHS, TEXTURES, COLOURS)
         for name in group
         if name in attributes
@@ -104,7 +97,7 @@ def _parts(attributes: Collection[str], rng: np.random.Generator) -> _Parts:
     parts = _Parts()
     hair = [name for name in attributes if name in HAIR]
     if len(hair) == 1 and hair[0] in HAIRED and rng.random() < 0.25:
-        parts.adjective.append(_pick(HAIRED[hair[0]], rng))
+        parts.adjective.append(_word(HAIRED[hair[0]], rng))
     elif hair:
         parts.having.append(_hair_phrase(hair, rng))
     for name in attributes:
@@ -112,7 +105,7 @@ def _parts(attributes: Collection[str], rng: np.random.Generator) -> _Parts:
             words = WORDS[name]
             kinds = [kind for kind in vars(parts) if getattr(words, kind)]
             kind = _pick(kinds, rng)
-            getattr(parts, kind).append(_pick(getattr(words, kind), rng))
+            getattr(parts, kind).append(_word(getattr(words, kind), rng))
     for phrases in vars(parts).values():
         rng.shuffle(phrases)
     return parts
@@ -238,7 +231,7 @@ def _command(words: Words, rng: np.random.Generator) -> str:
         *(f"use {setting}" for setting in words.setting),
     ]
     if words.command and (not shapes or rng.random() < 0.6):
-        return _pick(words.command, rng)
+        return _word(words.command, rng)
     return _pick(shapes, rng)
 
 

@@ -1,6 +1,7 @@
-"""The vocabulary of captions and prompts: for every attribute, how people say it.
+"""The vocabulary of captions and prompts: for every attribute, how people say it, the plainer ways first. What is said
+of hair is in `hair_words.py`.
 
-In a phrase `{their}` and `{them}` stand for the pronoun; in hair styles `{}` stands for colour and texture.
+In a phrase `{their}` and `{them}` stand for the pronoun.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ class Words:
 
 
 def _words(**phrases: str) -> Words:
-    return Words(**{kind: _split(text) for kind, text in phrases.items()})
+    return Words(**{kind: split(text) for kind, text in phrases.items()})
 
 
-def _split(text: str) -> tuple[str, ...]:
+def split(text: str) -> tuple[str, ...]:
+    """The phrases of a list with commas."""
     return tuple(phrase.strip() for phrase in text.split(","))
 
 
@@ -40,147 +42,212 @@ OF_PEOPLE = ("black", "white")  # said of people; alone they could mean hair or 
 
 WORDS: dict[str, Words] = {
     "young": _words(
-        adjective="young, youthful, younger",
-        having="a youthful face, young skin",
+        adjective="young, youthful, younger, fresh-faced, twenty-year-old",
+        having="a youthful face, young skin, a fresh face, smooth young skin",
         doing="in {their} twenties",
-        command="make {them} look younger",
+        command="make {them} look younger, make {them} young, rejuvenate {them}",
     ),
     "middle-aged": _words(
-        adjective="middle-aged, mature", having="a middle-aged face", doing="in {their} forties"
+        adjective="middle-aged, mature, forty-year-old, fifty-year-old",
+        having="a middle-aged face, a mature face",
+        doing="in {their} forties, in {their} fifties, of middle age",
     ),
     "old": _words(
-        adjective="old, elderly, aged, older, senior, wrinkled",
-        having="wrinkles, an old face, wrinkled skin, aged skin",
-        command="make {them} look older, add wrinkles",
+        adjective="old, elderly, aged, older, senior, wrinkled, aging, ancient, retired, geriatric, "
+        "eighty-year-old, grandmotherly, grandfatherly, wizened",
+        having="wrinkles, an old face, wrinkled skin, aged skin, deep wrinkles, an elderly face, "
+        "lines and wrinkles, a wizened face",
+        doing="in {their} seventies, in {their} eighties, of old age, of advanced age",
+        command="make {them} look older, add wrinkles, make {them} old, age {them}, "
+        "turn {them} into a grandmother, turn {them} into a grandfather",
     ),
     "pale skin": _words(
-        adjective="pale, fair-skinned, light-skinned, white",
-        having="pale skin, fair skin, light skin, a pale complexion",
+        adjective="pale, fair-skinned, light-skinned, white, pale-skinned, white-skinned",
+        having="pale skin, fair skin, light skin, a pale complexion, white skin, ivory skin, "
+        "porcelain skin, milky skin, a pallid face",
     ),
     "dark skin": _words(
-        adjective="dark-skinned, black, brown-skinned",
-        having="dark skin, deep brown skin, a dark complexion, black skin",
+        adjective="dark-skinned, black, brown-skinned, dark-complexioned",
+        having="dark skin, deep brown skin, a dark complexion, black skin, brown skin, very dark skin, "
+        "chocolate skin",
     ),
     "thin face": _words(
-        adjective="thin, slim, skinny",
-        having="a thin face, a slim face, hollow cheeks, a narrow face",
+        adjective="thin, slim, skinny, slender, lean, gaunt, bony",
+        having="a thin face, a slim face, hollow cheeks, a narrow face, a slender face, a lean face, "
+        "sunken cheeks, a gaunt face",
     ),
     "chubby": _words(
-        adjective="chubby, fat, plump, overweight",
-        having="a chubby face, full cheeks, a round face, chubby cheeks, a double chin",
+        adjective="chubby, fat, plump, overweight, heavy, round-faced, pudgy, heavyset, tubby, chunky",
+        having="a chubby face, full cheeks, a round face, chubby cheeks, a double chin, a fat face, "
+        "a plump face, puffy cheeks, a fleshy face",
     ),
-    "small nose": _words(having="a small nose, a little nose, a tiny nose"),
-    "big nose": _words(having="a big nose, a large nose, a wide nose, a prominent nose"),
-    "thin lips": _words(having="thin lips, narrow lips"),
-    "big lips": _words(having="big lips, full lips, thick lips, plump lips"),
+    "small nose": _words(
+        having="a small nose, a little nose, a tiny nose, a petite nose, a button nose"
+    ),
+    "big nose": _words(
+        having="a big nose, a large nose, a wide nose, a prominent nose, a huge nose, a broad nose"
+    ),
+    "thin lips": _words(having="thin lips, narrow lips, slim lips"),
+    "big lips": _words(
+        having="big lips, full lips, thick lips, plump lips, pouty lips, fuller lips"
+    ),
     "bald": _words(
-        adjective="bald, bald-headed, hairless",
-        having="a bald head, no hair, a shaved head, a bald scalp",
-        command="remove the hair, shave {their} head",
+        adjective="bald, bald-headed, hairless, shaven-headed",
+        having="a bald head, no hair, a shaved head, a bald scalp, a shaven head, no hair at all",
+        doing="without hair, bald on top",
+        command="remove the hair, shave {their} head, make {them} bald, shave off {their} hair",
     ),
     "mouth open": _words(
         adjective="open-mouthed",
-        having="an open mouth, {their} mouth open, the mouth slightly open, parted lips",
+        having="an open mouth, {their} mouth open, the mouth slightly open, parted lips, "
+        "a wide open mouth, a gaping mouth",
         doing="opening {their} mouth",
         command="open {their} mouth, open the mouth",
     ),
     "closed mouth": _words(
-        having="a closed mouth, {their} mouth closed, closed lips",
+        having="a closed mouth, {their} mouth closed, closed lips, {their} mouth shut",
         command="close {their} mouth, close the mouth",
     ),
     "neutral expression": _words(
-        adjective="expressionless",
-        having="a neutral expression, a straight face, a calm face",
-        doing="not smiling",
-        command="remove the smile",
+        adjective="expressionless, emotionless, composed",
+        having="a neutral expression, a straight face, a calm face, no expression, a blank expression, "
+        "a neutral face",
+        doing="not smiling, showing no emotion",
+        command="remove the smile, make {them} look neutral",
     ),
     "smiling": _words(
-        adjective="smiling, happy, cheerful, grinning",
-        having="a smile, a big smile, a happy face, a happy expression, a wide smile, a grin",
-        doing="smiling, grinning, laughing, smiling happily",
-        command="make {them} smile, add a smile",
+        adjective="smiling, happy, cheerful, grinning, glad, merry, pleased, jolly, amused, "
+        "joyous, gleeful, jovial, radiant, overjoyed",
+        having="a smile, a big smile, a happy face, a happy expression, a wide smile, a grin, a laugh, "
+        "a bright smile, a broad smile, a cheerful look, a pleased expression, a merry face, "
+        "an amused look, a glowing smile",
+        doing="smiling, grinning, laughing, smiling happily, looking happy, looking cheerful, chuckling, "
+        "giggling, glowing with happiness",
+        command="make {them} smile, add a smile, make {them} happy, make {them} laugh, cheer {them} up",
     ),
     "sad": _words(
-        adjective="sad, unhappy, gloomy",
-        having="a sad face, a sad expression, a frown",
-        doing="frowning, looking sad, looking unhappy",
-        command="make {them} frown, make {them} look sad",
+        adjective="sad, unhappy, gloomy, upset, tearful, glum, mournful, heartbroken, melancholic, "
+        "dejected, downcast, wretched, despairing",
+        having="a sad face, a sad expression, a frown, sad eyes, an unhappy face, a mournful face, "
+        "a gloomy look, a melancholy expression, grief in {their} face, a grieving look",
+        doing="frowning, looking sad, looking unhappy, looking upset, crying, weeping, looking gloomy, "
+        "full of sorrow, in despair, in misery",
+        command="make {them} frown, make {them} look sad, make {them} sad, make {them} cry",
     ),
     "angry": _words(
-        adjective="angry, furious, mad",
-        having="an angry face, an angry expression, a furious look",
-        doing="looking angry, scowling",
-        command="make {them} look angry",
+        adjective="angry, furious, mad, annoyed, raging, irritated, aggressive, outraged, livid, cross, "
+        "fuming, infuriated, grumpy, wrathful, threatening",
+        having="an angry face, an angry expression, a furious look, an aggressive look, a scowl, "
+        "an annoyed expression, an irritated face, a furious face, rage in {their} face, a menacing look, "
+        "an unfriendly expression",
+        doing="looking angry, scowling, looking furious, glaring, looking annoyed, raging, full of rage, "
+        "full of hatred",
+        command="make {them} look angry, make {them} angry, make {them} mad",
     ),
     "surprised": _words(
-        adjective="surprised, shocked, astonished",
-        having="a surprised face, a surprised expression, raised eyebrows",
-        doing="looking surprised, looking shocked",
-        command="make {them} look surprised",
+        adjective="surprised, shocked, astonished, astounded, dumbfounded, bewildered, speechless, "
+        "stupefied, flabbergasted, awestruck, alarmed",
+        having="a surprised face, a surprised expression, raised eyebrows, a shocked face, "
+        "an astonished expression, a look of surprise, a shocked look, amazement in {their} face",
+        doing="looking surprised, looking shocked, looking astonished, gasping in surprise, "
+        "looking bewildered, full of astonishment, taken aback",
+        command="make {them} look surprised, make {them} surprised, surprise {them}, shock {them}",
     ),
     "clean-shaven": _words(
-        adjective="clean-shaven, beardless",
-        having="no beard, no facial hair, a clean-shaven face, a shaved face",
-        doing="without a beard",
-        command="remove the beard, shave off the beard",
+        adjective="clean-shaven, beardless, smooth-shaven",
+        having="no beard, no facial hair, a clean-shaven face, a shaved face, no moustache, "
+        "a smooth chin",
+        doing="without a beard, freshly shaved",
+        command="remove the beard, shave off the beard, shave {them}",
     ),
     "stubble": _words(
-        adjective="unshaven, stubbly",
-        having="stubble, a five o'clock shadow, a light stubble beard, facial stubble",
+        adjective="unshaven, stubbly, scruffy",
+        having="stubble, a five o'clock shadow, a light stubble beard, facial stubble, "
+        "a three-day beard, designer stubble, bristles",
     ),
-    "moustache": _words(adjective="mustached", having="a moustache, a mustache, a thick moustache"),
-    "goatee": _words(having="a goatee, a goatee beard, a chin beard"),
+    "moustache": _words(
+        adjective="mustached, moustachioed",
+        having="a moustache, a mustache, a thick moustache, a handlebar moustache, a bushy moustache",
+    ),
+    "goatee": _words(
+        having="a goatee, a goatee beard, a chin beard, a small beard on the chin, a pointed goatee"
+    ),
     "beard": _words(
-        adjective="bearded",
-        having="a beard, a full beard, a thick beard, a big beard, a bushy beard",
-        command="add a beard, grow a beard",
+        adjective="bearded, heavily bearded",
+        having="a beard, a full beard, a thick beard, a big beard, a bushy beard, a long beard, "
+        "thick facial hair, a dense beard, a shaggy beard, lots of facial hair",
+        command="add a beard, grow a beard, give {them} a beard",
     ),
-    "thin eyebrows": _words(having="thin eyebrows, fine eyebrows, plucked eyebrows"),
-    "bushy eyebrows": _words(having="bushy eyebrows, thick eyebrows, heavy eyebrows, big eyebrows"),
+    "thin eyebrows": _words(
+        having="thin eyebrows, fine eyebrows, plucked eyebrows, narrow eyebrows"
+    ),
+    "bushy eyebrows": _words(
+        having="bushy eyebrows, thick eyebrows, heavy eyebrows, big eyebrows, dense eyebrows"
+    ),
     "arched eyebrows": _words(having="arched eyebrows, high eyebrows, curved eyebrows"),
-    "brown eyes": _words(adjective="brown-eyed", having="brown eyes, dark eyes"),
+    "brown eyes": _words(adjective="brown-eyed", having="brown eyes, dark eyes, hazel eyes"),
     "blue eyes": _words(adjective="blue-eyed", having="blue eyes, bright blue eyes"),
-    "green eyes": _words(adjective="green-eyed", having="green eyes"),
+    "green eyes": _words(adjective="green-eyed", having="green eyes, emerald eyes"),
     "no glasses": _words(
-        wearing="no glasses, no eyeglasses",
+        wearing="no glasses, no eyeglasses, no eyewear",
         doing="not wearing glasses, without glasses",
         command="remove the glasses, take off the glasses",
     ),
     "eyeglasses": _words(
-        wearing="glasses, eyeglasses, a pair of glasses, reading glasses", command="put on glasses"
+        wearing="glasses, eyeglasses, a pair of glasses, reading glasses, specs, eyewear, "
+        "prescription glasses, clear lenses, thick lenses, bifocals",
+        command="put on glasses, add glasses",
     ),
     "sunglasses": _words(
-        wearing="sunglasses, dark glasses, a pair of sunglasses, shades",
-        command="put on sunglasses",
+        wearing="sunglasses, dark glasses, a pair of sunglasses, shades, dark lenses, "
+        "mirrored sunglasses, aviators, dark shades, smoked glasses",
+        command="put on sunglasses, add sunglasses",
     ),
-    "hat": _words(wearing="a hat, a cap, a beanie", command="put on a hat"),
+    "hat": _words(
+        wearing="a hat, a cap, a beanie, a fedora, a bonnet, a baseball cap, a woolly hat, a beret, "
+        "a bowler, a sun hat, a headpiece",
+        command="put on a hat, add a hat",
+    ),
     "no hat": _words(
-        wearing="no hat",
+        adjective="bareheaded",
+        wearing="no hat, no cap",
         doing="not wearing a hat, without a hat",
         command="remove the hat, take off the hat",
     ),
-    "earrings": _words(wearing="earrings, a pair of earrings, gold earrings"),
+    "earrings": _words(
+        wearing="earrings, a pair of earrings, gold earrings, hoop earrings, pearl earrings, "
+        "jewelry on {their} ears, silver earrings, dangling earrings, pierced ears",
+        command="add earrings, put on earrings",
+    ),
     "no earrings": _words(
         wearing="no earrings",
         doing="not wearing earrings, without earrings",
         command="remove the earrings",
     ),
     "lipstick": _words(
-        having="red lips, painted lips", wearing="lipstick, red lipstick", command="put on lipstick"
+        having="red lips, painted lips, bright red lips, scarlet lips, glossy red lips, pink painted lips",
+        wearing="lipstick, red lipstick, bright lipstick, crimson lipstick",
+        command="put on lipstick, add lipstick, paint {their} lips red",
     ),
-    "heavy makeup": _words(wearing="heavy makeup, makeup, eye shadow, a lot of makeup"),
+    "heavy makeup": _words(
+        wearing="heavy makeup, makeup, eye shadow, a lot of makeup, eyeliner, mascara, cosmetics"
+    ),
     "no makeup": _words(
         wearing="no makeup, no make-up",
         doing="not wearing makeup, without makeup",
         command="remove the makeup",
     ),
     "rosy cheeks": _words(
-        adjective="blushing, rosy-cheeked",
-        having="rosy cheeks, red cheeks, pink cheeks, flushed cheeks",
+        adjective="blushing, rosy-cheeked, flushed",
+        having="rosy cheeks, red cheeks, pink cheeks, flushed cheeks, ruddy cheeks, glowing cheeks",
         doing="blushing",
         command="make {them} blush",
     ),
-    "freckles": _words(adjective="freckled", having="freckles, a freckled face, freckled cheeks"),
+    "freckles": _words(
+        adjective="freckled",
+        having="freckles, a freckled face, freckled cheeks, lots of freckles, freckles on the nose",
+        command="add freckles",
+    ),
     "turned left": _words(
         having="{their} head turned to the left",
         doing="looking left, looking to the left, facing left",
@@ -192,90 +259,23 @@ WORDS: dict[str, Words] = {
         command="turn {their} head to the right",
     ),
     "dark background": _words(
-        setting="a dark background, a black background", command="make the background dark"
+        setting="a dark background, a black background, a dim background",
+        command="make the background dark",
     ),
     "bright background": _words(
-        setting="a bright background, a light background", command="make the background bright"
+        setting="a bright background, a light background, a white background",
+        command="make the background bright",
     ),
-    "t-shirt": _words(wearing="a t-shirt"),
-    "shirt": _words(wearing="a shirt, a shirt with a collar, a collared shirt"),
-    "turtleneck": _words(wearing="a turtleneck, a turtleneck sweater, a sweater"),
-    "bangs": _words(having="bangs, a fringe, bangs over the forehead"),
+    "t-shirt": _words(wearing="a t-shirt, a tee shirt, a crewneck"),
+    "shirt": _words(wearing="a shirt, a shirt with a collar, a collared shirt, a blouse"),
+    "turtleneck": _words(
+        wearing="a turtleneck, a turtleneck sweater, a sweater, a pullover, a jumper"
+    ),
+    "bangs": _words(
+        having="bangs, a fringe, bangs over the forehead, a fringe of hair, hair over {their} forehead"
+    ),
     "receding hairline": _words(
-        adjective="balding", having="a receding hairline, a high forehead, thinning hair"
+        adjective="balding",
+        having="a receding hairline, a high forehead, thinning hair, thin hair, hair loss",
     ),
 }
-
-# Hair is said as one phrase: "long wavy red hair", "a blond bob", "black hair tied in a bun".
-COLOURS = {
-    "black hair": ("black", "jet black", "dark", "raven"),
-    "brown hair": ("brown", "brunette", "chestnut", "dark brown"),
-    "blond hair": ("blond", "blonde", "golden", "fair", "light blond"),
-    "red hair": ("red", "ginger", "copper", "orange"),
-    "gray hair": ("gray", "grey", "silver", "graying"),
-    "white hair": ("white", "snow white", "platinum white"),
-    "blue hair": ("blue", "dyed blue", "bright blue"),
-    "pink hair": ("pink", "dyed pink", "hot pink"),
-    "green hair": ("green", "dyed green", "bright green"),
-    "purple hair": ("purple", "violet", "dyed purple"),
-}
-TEXTURES = {
-    "straight hair": ("straight", "smooth", "sleek"),
-    "wavy hair": ("wavy", "waved", "slightly curled"),
-    "curly hair": ("curly", "frizzy", "curled", "kinky"),
-}
-LENGTHS = {
-    "short hair": ("short", "cropped", "short-cut"),
-    "long hair": ("long", "very long", "shoulder-length long"),
-}
-STYLES = {
-    "bob": (
-        "{} bob",
-        "{} hair in a bob",
-        "chin-length {} hair",
-        "{} bob cut",
-        "medium-length {} hair",
-    ),
-    "bun": ("{} hair in a bun", "{} hair tied up", "{} hair tied in a bun", "a bun of {} hair"),
-}
-HAIR = {**COLOURS, **TEXTURES, **LENGTHS, **STYLES}
-
-HAIRED: dict[str, tuple[str, ...]] = {
-    "blond hair": ("blond", "blonde", "blond-haired"),
-    "red hair": ("red-haired", "redheaded", "ginger"),
-    "black hair": ("black-haired", "dark-haired"),
-    "brown hair": ("brown-haired", "brunette"),
-    "gray hair": ("gray-haired", "grey-haired"),
-    "white hair": ("white-haired",),
-    "long hair": ("long-haired",),
-    "short hair": ("short-haired",),
-    "curly hair": ("curly-haired",),
-}
-"""One property of hair as an adjective of the person."""
-
-UNSEEN: dict[str, tuple[str, ...]] = {
-    "old": ("a grandparent", "a pensioner", "an ageing person", "a very aged face"),
-    "young": ("a youngster", "a person in early adulthood", "a youth"),
-    "woman": ("a feminine face", "a madam"),
-    "man": ("a masculine face", "a fellow", "a bloke"),
-    "smiling": ("a joyful person", "a delighted expression", "beaming", "a cheery grin"),
-    "sad": ("a sorrowful face", "a depressed look", "miserable"),
-    "angry": ("an enraged face", "a hostile expression", "irate"),
-    "surprised": ("an amazed face", "a startled look", "stunned"),
-    "eyeglasses": ("spectacles", "wearing spectacles"),
-    "sunglasses": ("tinted glasses", "black shades"),
-    "hat": ("headwear", "wearing headgear"),
-    "beard": ("whiskers", "a hairy chin"),
-    "bald": ("a hairless scalp", "without any hair"),
-    "red hair": ("auburn hair", "reddish hair"),
-    "blond hair": ("flaxen hair", "yellow hair"),
-    "gray hair": ("greyish hair", "ashen hair"),
-    "purple hair": ("lilac hair", "magenta hair"),
-    "long hair": ("lengthy hair", "hair that flows down"),
-    "curly hair": ("ringlets", "wiry curls"),
-    "chubby": ("an obese face", "a stout person"),
-    "dark skin": ("ebony skin", "an African complexion"),
-    "lipstick": ("lip gloss", "coloured lips"),
-    "earrings": ("ear jewellery", "ear studs"),
-}
-"""Synonyms that training never uses, to measure how far the text-image model carries over to new words."""

@@ -1,0 +1,28 @@
+"""Words kept for measuring: no caption and no training uses them."""
+
+UNSEEN: dict[str, tuple[str, ...]] = {
+    "old": ("a grandparent", "a pensioner", "an ageing person", "a very aged face"),
+    "young": ("a youngster", "a person in early adulthood", "a youth"),
+    "woman": ("a feminine face", "a madam"),
+    "man": ("a masculine face", "a fellow", "a bloke"),
+    "smiling": ("a joyful person", "a delighted expression", "beaming", "a cheery grin"),
+    "sad": ("a sorrowful face", "a depressed look", "miserable"),
+    "angry": ("an enraged face", "a hostile expression", "irate"),
+    "surprised": ("an amazed face", "a startled look", "stunned"),
+    "eyeglasses": ("spectacles", "wearing spectacles"),
+    "sunglasses": ("tinted glasses", "black shades"),
+    "hat": ("headwear", "wearing headgear"),
+    "beard": ("whiskers", "a hairy chin"),
+    "bald": ("a hairless scalp", "without any hair"),
+    "red hair": ("auburn hair", "reddish hair"),
+    "blond hair": ("flaxen hair", "yellow hair"),
+    "gray hair": ("greyish hair", "ashen hair"),
+    "purple hair": ("lilac hair", "magenta hair"),
+    "long hair": ("lengthy hair", "hair that flows down"),
+    "curly hair": ("ringlets", "wiry curls"),
+    "chubby": ("an obese face", "a stout person"),
+    "dark skin": ("ebony skin", "an African complexion"),
+    "lipstick": ("lip gloss", "coloured lips"),
+    "earrings": ("ear jewellery", "ear studs"),
+}
+"""Synonyms that training never uses, to measure how far the text-image model carries over to new words."""
