@@ -12,8 +12,8 @@ help: ## show this list
 demo: $(VENV)/.demo ## serve the page at http://127.0.0.1:7860 (DOMAIN=faces: the authors' model)
 	DOMAIN=$(DOMAIN) $(BIN)/python app.py
 
-test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev ## run all tests, on all cores
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 lint: $(VENV)/.dev ## check style and format
 	$(BIN)/ruff check .

@@ -1,11 +1,16 @@
 """Options and fixtures that several test files share."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
+import torchvision  # noqa: F401  Mesa and a torchvision that is imported after it don't get along
 
 GOLDEN_DIR = Path(__file__).parent / "golden"
 
