@@ -29,7 +29,7 @@ from clipinverter.training.mapping import directions
 
 TEXT_STEPS, TEXT_BATCH = 1200, 128
 IMAGE_STEPS, IMAGE_BATCH = 500, 64
-CAPTIONS = 12_000  # that teach what other phrases mean
+SAID = 60  # ways to say an attribute that other phrases are compared with
 WORD_NOISE = 0.02  # of unit vectors, a number
 VAGUE = 0.4  # how far from the anchors the words may be that images have to tell apart
 SHARPNESS = 50.0  # inverse temperature of the comparison of images and captions
@@ -163,10 +163,12 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
         path = folder / "phrases.pt"
         if not path.exists():
             rng = np.random.default_rng(20234)
-            known, places = captions(max(TEXT_BATCH, int(CAPTIONS * scale)), rng)
+            names = data.NAMES * max(1, int(SAID * scale))
+            known = [(caption if rng.random() < 0.5 else prompt_for)([n], rng) for n in names]
+            places = meaning([[n] for n in names], width)
             texts = phrases.phrases(model.tokenizer, rng)
             texts = texts[: max(TEXT_BATCH, int(len(texts) * scale))]
-            meant = phrases.meanings(known, places, texts, rng)
+            meant = phrases.meanings(known, places, texts)
             write(path, {"texts": texts, "places": meant.half()})
         found = torch.load(path, weights_only=True)
         return found["texts"], found["places"].float()
