@@ -273,6 +273,14 @@ def test_augmented_pictures_keep_shape_and_range(images):
     assert torch.equal(seen, data.augment(batch, np.random.default_rng(0)))
 
 
+def test_blemishes_leave_colours_alone():
+    flat = torch.tensor([0.5, -0.2, 0.1]).view(1, 3, 1, 1).expand(64, 3, 32, 32)
+    rng = np.random.default_rng(0)
+    off = (data.blemish(flat, rng) - flat).flatten(2).median(dim=2).values.abs()
+    assert off.max() < 0.02
+    assert (data.recolour(flat, rng) - flat).abs().mean() > 0.05
+
+
 def test_z_is_standard_normal_and_holds_the_latents():
     latents = data.random_latents(2000, np.random.default_rng(0))
     z = data.z_of(latents, np.random.default_rng(1), 256)
@@ -335,8 +343,10 @@ def test_an_edit_starts_where_the_encoder_is_wrong(frequency, monkeypatch):
     """After the edit w says what was asked for whatever the encoder saw; in everything else it keeps its errors."""
     latents = data.random_latents(40, np.random.default_rng(2))
     batch = edits.sample(latents, frequency, np.random.default_rng(3))
-    inverted = mapping.w_of(data.random_latents(40, np.random.default_rng(4)), 256)
-    before, after = mapping.w_of(latents, 256), mapping.w_of(batch.edited_latents, 256)
+    rows = [mapping.w_of(data.random_latents(40, np.random.default_rng(i)), 256) for i in (4, 5)]
+    inverted = torch.stack(rows, dim=1)
+    before, after = (mapping.w_of(x, 256)[:, None] for x in (latents, batch.edited_latents))
+    asked = batch.asked[:, None]
     monkeypatch.setattr(edits, "BOLD", 1.3)
     bold = edits.aim(batch, inverted)
     monkeypatch.setattr(edits, "BOLD", 1.0)
@@ -347,8 +357,8 @@ def test_an_edit_starts_where_the_encoder_is_wrong(frequency, monkeypatch):
         pair = mapping.part_of(one, asked), mapping.part_of(other, asked)
         torch.testing.assert_close(*pair, atol=1e-4, rtol=0)
 
-    assert_equal_in(batch.asked, edited, after)
-    assert_equal_in(~batch.asked, edited - after, inverted - before)
+    assert_equal_in(asked, edited, after.expand_as(edited))
+    assert_equal_in(~asked, edited - after, inverted - before)
     torch.testing.assert_close(edits.aim(batch, before), after - before, atol=1e-5, rtol=0)
 
 
@@ -711,7 +721,7 @@ def test_the_distance_of_residuals_counts_error_and_shortfall():
     asks = torch.tensor([True, False])
 
     def distance(shift: Tensor) -> float:
-        return adapter.distance(shift, true, asks).item()
+        return adapter.distance(shift, rows, asks).item()
 
     assert distance(rows) == pytest.approx(0, abs=1e-5)
     assert distance(0 * rows) == pytest.approx(1 + adapter.SHORT, rel=1e-4)
@@ -767,6 +777,23 @@ def test_words_kept_for_measuring_are_in_no_phrase():
     assert not said & phrases.kept_apart()
     assert {"spectacles", "auburn", "whiskers"} <= phrases.kept_apart()
     assert "cheerful" in said
+
+
+def test_phrases_mean_what_they_resemble(monkeypatch):
+    """Texts as points on a circle: the place of a text lies between those of the known ones, near the nearest."""
+    angles = {"glasses": 0.0, "a hat": 90.0, "specs": 0.0, "goggles": 30.0, "a helmet": 85.0}
+
+    def vectors(texts):
+        turned = torch.deg2rad(torch.tensor([angles[text] for text in texts]))
+        return 3 * torch.stack([turned.cos(), turned.sin()], dim=1)
+
+    monkeypatch.setattr(phrases, "sentence_vectors", vectors)
+    places = torch.eye(4)[:2]
+    found = phrases.meanings(["glasses", "a hat"], places, ["specs", "goggles", "a helmet"])
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(found[0], places[0], atol=1e-4, rtol=0)
+    assert found[1, 0] > found[1, 1] > found[0, 1]
+    assert found[2, 1] > 0.99
 
 
 def test_edits_and_features_are_computed_once(trained, images, monkeypatch):

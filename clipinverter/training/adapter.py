@@ -76,7 +76,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
                 c1, c2, c3 = (channels_last(x[pictures].float()) for x in maps)
                 codes = heads(*adapter((c1, c2, c3), text))
         change = known().shift[rows]
-        way = edits.way(change, seen(coarse).missed[pictures], known().asked[rows])
+        way = edits.way(change, seen(coarse).missed[pictures].float(), known().asked[rows])
         loss = distance(RESIDUAL_SCALE * codes.float(), way, change.any(dim=1))
         return loss, {"shift": loss.item()}
 
@@ -116,7 +116,7 @@ def last_step(
             shift = RESIDUAL_SCALE * codes.float()
             loss_shift = distance(shift, batch.shift, batch.asks)
             with torch.no_grad():
-                truth = draw(batch.w_plus + batch.shift[:, None])
+                truth = draw(batch.w_plus + batch.shift)
             w_plus = batch.w_plus + shift
             loss, numbers = edit_loss(
                 teachers, losses, draw(w_plus), truth, w_plus, batch, adapter, draw
@@ -127,12 +127,11 @@ def last_step(
 
 
 def distance(shift: Tensor, true: Tensor, asks: Tensor) -> Tensor:
-    """How far residuals [B, rows, D] are from the way to go [B, D]: the squared error, 1 for doing nothing, and, where
-    a change is asked for ([B] bool), the squared share that they fall short of it.
+    """How far residuals [B, rows, D] are from the way to go, the same shape: the squared error, 1 for doing nothing,
+    and, where a change is asked for ([B] bool), the squared share that they fall short of it.
 
     Squared error alone teaches to halve what one is unsure of, and half an edit is none.
     """
-    true = true[:, None]
     length = true.square().sum(dim=2)
     error = (shift - true).square().sum(dim=2).mean() / (length.mean() + 1e-6)
     reached = (shift * true).sum(dim=2) / (length + 1e-6)

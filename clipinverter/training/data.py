@@ -102,6 +102,23 @@ def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
 
     images [B, 3, S, S] in [-1, 1] -> the same; every image draws its own changes.
     """
+    return blemish(recolour(images, rng), rng)
+
+
+def recolour(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Images [B, 3, S, S] in [-1, 1] under another light and by another camera."""
+    batch = len(images)
+    one = (batch, 1, 1, 1)
+    gain = torch.from_numpy(rng.normal(1, 0.15, (batch, 3, 1, 1))).float()
+    cast = torch.from_numpy(rng.normal(0, 0.08, (batch, 3, 1, 1))).float()
+    contrast = torch.from_numpy(np.exp(rng.normal(0, 0.2, one))).float()
+    gamma = torch.from_numpy(np.exp(rng.normal(0, 0.2, one))).float()
+    images = ((images + 1) / 2).clamp(1e-3, 1) ** gamma * 2 - 1
+    return (images * gain * contrast + cast).clamp(-1, 1)
+
+
+def blemish(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Images [B, 3, S, S] in [-1, 1] shifted, scaled, blurred, noisy and partly hidden; their colours stay."""
     batch, _, size, _ = images.shape
     images = _geometry(images, rng)
     out = []
@@ -113,15 +130,9 @@ def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
             image = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
         out.append(image)
     images = torch.cat(out)
-    one = (batch, 1, 1, 1)
     noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32))
-    gain = torch.from_numpy(rng.normal(1, 0.15, (batch, 3, 1, 1))).float()
-    cast = torch.from_numpy(rng.normal(0, 0.08, (batch, 3, 1, 1))).float()
-    contrast = torch.from_numpy(np.exp(rng.normal(0, 0.2, one))).float()
-    gamma = torch.from_numpy(np.exp(rng.normal(0, 0.2, one))).float()
-    grain = torch.from_numpy(rng.exponential(0.03, one)).float()
-    images = ((images + 1) / 2).clamp(1e-3, 1) ** gamma * 2 - 1
-    images = images * gain * contrast + cast + noise * grain
+    grain = torch.from_numpy(rng.exponential(0.03, (batch, 1, 1, 1))).float()
+    images = images + noise * grain
     for i in np.flatnonzero(rng.random(batch) < 0.12):  # a hand, a scarf, a caption
         h, w = rng.integers(size // 10, size // 3, 2)
         y, x = rng.integers(0, size - h), rng.integers(0, size - w)

@@ -52,7 +52,7 @@ def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator)
     for g in latents:
         scene = Scene.from_latent(g)
         shown = np.array([scene.has(name) for name in data.NAMES])
-        count = int(rng.choice([1, 2, 3, 4], p=[0.5, 0.27, 0.15, 0.08]))
+        count = int(rng.choice([1, 2, 3, 4], p=[0.42, 0.3, 0.18, 0.1]))
         names = []
         if rng.random() < MISMATCH:
             other = Scene.from_latent(data.random_latents(1, rng)[0])
@@ -71,16 +71,17 @@ def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator)
 
 
 def aim(edits: EditBatch, inverted: Tensor) -> Tensor:
-    """Where to go from w as the encoder found it, `inverted` [B, D], for the prompts to come true: [B, D]."""
-    before, after = (w_of(x, inverted.shape[1]) for x in (edits.latents, edits.edited_latents))
-    return way(after - before, before - inverted, edits.asked)
+    """Where to go from the rows that the encoder found, `inverted` [B, rows, D], for the prompts to come true:
+    [B, rows, D]."""
+    before, after = (w_of(x, inverted.shape[2]) for x in (edits.latents, edits.edited_latents))
+    return way(after - before, before[:, None] - inverted, edits.asked)
 
 
 def way(change: Tensor, missed: Tensor, asked: Tensor) -> Tensor:
-    """The residual to learn, [B, D].
+    """The residual to learn, [B, rows, D].
 
     In what a prompt is about (`asked` [B, K]) it begins where the encoder is: whether that took brown hair for black or
-    is undecided (`missed` [B, D]: the true w less its own), the way to red hair starts there. Everything else
+    is undecided (`missed` [B, rows, D]: the true w less its own), the way to red hair starts there. Everything else
     changes as the scene does (`change` [B, D]).
     """
-    return BOLD * (change + part_of(missed, asked))
+    return BOLD * (change[:, None] + part_of(missed, asked[:, None]))

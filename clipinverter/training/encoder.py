@@ -29,6 +29,7 @@ from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.ops import channels_last
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.training import data, mobilenet, weights
+from clipinverter.training.clutter import clutter
 from clipinverter.training.loop import bfloat16, run, stage_of
 from clipinverter.training.mapping import sharp_distance, w_of
 from clipinverter.training.mobilenet import Perceptual
@@ -37,6 +38,7 @@ HEAD_STEPS, HEAD_BATCH = 4000, 64
 BASE_STEPS, BASE_BATCH = 700, 32
 STEPS, BATCH = 400, 16
 TRUNK_RATE = 3e-4
+CLUTTERED = 0.3  # share of pictures with another background while the offsets learn
 VERSIONS = 3  # of every render that the head learns from
 W, L2, PERCEPTUAL, IDENTITY, DELTA = 0.5, 3.0, 0.6, 0.1, 2e-3
 
@@ -148,29 +150,27 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
             return weights.generator(folder, domain), weights.identity(folder), perceptual
 
     def full_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Half renders, half the generator's own pictures, of which there are as many as one likes."""
+        """Another light or another background belongs to what is to be redrawn: the rows' offsets are for what the
+        base row does not say, colours above all. Blur, noise and shifts do not."""
         generator, identity, perceptual = teachers()
-        count = BATCH // 2
-        indices = rng.integers(len(rendered), size=count)
-        own_latents = data.random_latents(BATCH - count, rng)
-        w = w_of(np.concatenate([rendered.latents[indices], own_latents]), domain.style_dim)
-        renders = rendered.batch(indices, domain.image_size)
-        with torch.no_grad(), bfloat16():
-            own = generator(w[count:, None].expand(-1, generator.n_latent, -1), noise="none")
-        pictures = torch.cat([renders, own.float().clamp(-1, 1)])
-        seen = data.augment(data.fit(pictures, encoder.input_size), rng)
+        indices = rng.integers(len(rendered), size=BATCH)
+        latents = rendered.latents[indices]
+        renders = clutter(rendered.batch(indices, domain.image_size), latents, rng, CLUTTERED)
+        half = BATCH // 2
+        pictures = torch.cat([data.recolour(renders[:half], rng), renders[half:]])
+        seen = data.blemish(data.fit(pictures, encoder.input_size), rng)
+        w = w_of(latents, domain.style_dim)
         with bfloat16():
             codes = encoder(seen).float()
             w_plus = codes + latent_avg
-            # Only of renders: what they show beyond what the generator can draw is what the rows' offsets are for.
-            redrawn = generator(w_plus[:count], noise="none")
+            redrawn = generator(w_plus, noise="none")
             losses = {
                 "w": W * sharp_distance(w_plus, w[:, None]),
                 "delta": DELTA * delta_loss(codes),
-                "l2": L2 * F.mse_loss(redrawn.float(), renders),
-                "perceptual": PERCEPTUAL * perceptual(redrawn, renders),
+                "l2": L2 * F.mse_loss(redrawn.float(), pictures),
+                "perceptual": PERCEPTUAL * perceptual(redrawn, pictures),
             }
-            person = face_features(identity, torch.cat([redrawn, renders])).float()
+            person = face_features(identity, torch.cat([redrawn, pictures])).float()
             losses["identity"] = IDENTITY * identity_loss(*person.chunk(2))
         return sum(losses.values()), {k: v.item() for k, v in losses.items()}
 

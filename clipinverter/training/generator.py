@@ -21,7 +21,7 @@ from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
 from clipinverter.models.remapper import PARAMETERS as REMAPPER
 from clipinverter.models.stylegan2 import Generator
-from clipinverter.training import data, mapping, weights
+from clipinverter.training import data, edits, mapping, weights
 from clipinverter.training.clip import label_distance
 from clipinverter.training.growth import grow
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
@@ -29,6 +29,7 @@ from clipinverter.training.mapping import w_of
 from clipinverter.training.mobilenet import Perceptual, plain_tower
 
 PERCEPTUAL, LABELS = 0.6, 0.08
+FURTHEST = 2.0  # how far beyond a scene the w of half of the pictures may lie, see `stretched`
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,17 @@ def draw(generator: Generator, w: Tensor) -> Tensor:
     return generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")
 
 
+def stretched(
+    w: Tensor, latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator
+) -> Tensor:
+    """Half of w [B, style_dim], which show scenes of latents [B, N_LATENTS], as a strong edit would leave them: on the
+    way from another look of the same person, up to `FURTHEST` times as far. Whoever overdoes it gets red hair, too."""
+    other = edits.sample(latents, frequency, rng).edited_latents
+    factor = torch.from_numpy(rng.uniform(1, FURTHEST, (len(w), 1))).float()
+    factor[::2] = 1.0
+    return w + (factor - 1) * (w - w_of(other, w.shape[1]))
+
+
 def step_of(
     phase: Phase,
     generator: Generator,
@@ -98,12 +110,14 @@ def step_of(
     """A phase's optimiser and step."""
     optimizer = optimizer_of(generator, phase)
     perceptual = Perceptual().to(memory_format=torch.channels_last)
+    frequency = rendered.attributes.mean(axis=0) + 1e-3
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, phase.steps, floor=0.1))
         indices = rng.integers(len(rendered), size=phase.batch)
         real = rendered.batch(indices, phase.size)
-        w = w_of(rendered.latents[indices], generator.style_dim)
+        latents = rendered.latents[indices]
+        w = stretched(w_of(latents, generator.style_dim), latents, frequency, rng)
         with bfloat16():
             drawn = draw(generator, w)
             fake = drawn.detach().requires_grad_()

@@ -110,8 +110,8 @@ def described_by(variables: Collection[str]) -> Tensor:
 
 
 def part_of(w: Tensor, chosen: Tensor) -> Tensor:
-    """The part of differences of w [B, D] that says what `chosen` [B, K] of `described_by` are about."""
-    to_w = axes(w.shape[1])
+    """The part of differences of w [..., D] that says what `chosen` [..., K] of `described_by` are about."""
+    to_w = axes(w.shape[-1])
     return ((w @ to_w) * chosen) @ to_w.T
 
 

@@ -89,7 +89,7 @@ class Batch:
 
     images [B, 3, S, S]; w_plus [B, n_latent, D] and features: their inversion; prompt, caption [B, text_dim]: raw
     embeddings of the wanted change and of what is there; asks [B] bool: whether the prompt asks for a change;
-    shift [B, D]: how w has to change for the prompt to come true, where that is known.
+    shift [B, n_latent, D]: how w_plus has to change for the prompt to come true, where that is known.
     """
 
     images: Tensor
@@ -142,7 +142,7 @@ def make_batch(
     images = torch.cat([rendered.batch(indices, generator.size), own.clamp(-1, 1)])
     asks = torch.from_numpy((wanted.edited_latents != latents).any(axis=1))
     batch = batch_of(teachers, images, wanted.prompts, wanted.captions, asks)
-    return replace(batch, shift=edits.aim(wanted, batch.w_plus[:, 0].float()))
+    return replace(batch, shift=edits.aim(wanted, batch.w_plus.float()))
 
 
 def objective(

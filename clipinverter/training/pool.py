@@ -70,7 +70,8 @@ def known_edits(
 
 @dataclass(frozen=True)
 class Seen:
-    """features: the encoder's maps, in 16 bits; missed [2 M, D]: the true w less what its base row says."""
+    """features: the encoder's maps, in 16 bits; missed [2 M, rows, D]: the true w less what its rows
+    say, likewise."""
 
     features: Features
     missed: Tensor
@@ -79,7 +80,7 @@ class Seen:
 @torch.no_grad()
 def seen(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> Seen:
     """What the encoder makes of all renders as they are, then of all augmented, for the sake of photographs: [2 M, ...]
-    each; with `coarse` c3 alone, empty tensors in place of the other maps."""
+    each; with `coarse` c3 and the base row alone, empty tensors in place of the other maps."""
     encoder, rng = teachers.encoder, np.random.default_rng(20236)
     true = w_of(rendered.latents, teachers.generator.style_dim)
     maps: tuple[list[Tensor], ...] = ([], [], [])
@@ -87,8 +88,9 @@ def seen(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> See
     for part, pictures in data.versions(rendered, encoder.input_size, 2, rng):
         with bfloat16():
             found = teachers.features(pictures)
-            w = encoder.styles[0](found[2]).float() + teachers.latent_avg[0]
-        missed.append(true[torch.from_numpy(part)] - w)
+            rows = encoder.styles[0](found[2])[:, None] if coarse else encoder.heads(*found)
+        w_plus = rows.float() + teachers.latent_avg[: rows.shape[1]]
+        missed.append((true[torch.from_numpy(part), None] - w_plus).bfloat16())
         for level, x in enumerate(found):
             kept = x[:0] if coarse and level < 2 else x
             maps[level].append(kept.bfloat16().contiguous())

@@ -50,7 +50,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
             with torch.no_grad():
                 residual = teachers.encoder.heads(*adapter(batch.features, batch.prompt)).float()
                 w_plus = batch.w_plus + RESIDUAL_SCALE * residual
-                truth = generator(batch.w_plus + batch.shift[:, None], noise="none").float()
+                truth = generator(batch.w_plus + batch.shift, noise="none").float()
             drawn = draw(w_plus, batch.prompt)
             loss, numbers = edit_loss(teachers, LOSSES, drawn, truth, w_plus, batch, adapter, draw)
         optimizer.zero_grad()
