@@ -16,11 +16,12 @@ from PIL import Image
 from clipinverter import loading
 from clipinverter.__main__ import main
 from clipinverter.request import PromptError
+from clipinverter.sheets import GAP, PAPER, SIDE
 from clipinverter.styleclip.comparison import WENT_WRONG, Comparison, row
 from clipinverter.styleclip.names import TITLES
 from clipinverter.styleclip.optimization import Optimization
 from clipinverter.styleclip.settings import Settings
-from clipinverter.styleclip.sheets import CELL, as_csv, as_json, draw, duration, lines
+from clipinverter.styleclip.sheets import as_csv, as_json, draw, duration, lines
 from tests.test_styleclip_methods import PROMPT, editor, folder, inversion  # noqa: F401
 from tests.tiny import picture, tiny_models
 
@@ -178,11 +179,13 @@ def test_the_table(finished):
 
 def test_the_sheet(finished, inversion):  # noqa: F811
     sheet = draw(inversion, "a man " * 300, finished)
-    assert sheet.width > 6 * CELL
-    inverted = inversion.image.resize((CELL, CELL), Image.Resampling.LANCZOS)
-    x = 12 + CELL + 12
-    cell = sheet.crop((x, 72, x + CELL, 72 + CELL))
-    assert np.array_equal(np.asarray(cell), np.asarray(inverted))
+    assert sheet.width > 6 * SIDE
+    inverted = np.asarray(inversion.image.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    second = np.asarray(sheet)[:, SIDE + 2 * GAP :][:, :SIDE]
+    places = [y for y in range(len(second) - SIDE) if (second[y : y + SIDE] == inverted).all()]
+    assert len(places) == 1
+    assert (second[: places[0]] != PAPER).any(), "the title and the name of the column"
+    assert (second[places[0] + SIDE :] != PAPER).any(), "what is said of it"
 
 
 def test_what_is_said_of_a_card(finished):
@@ -216,6 +219,6 @@ def test_the_command_writes_the_sheet(tmp_path, monkeypatch, capsys):
     assert [line.split(":")[0] for line in said] == list(TITLES.values())
     assert "No mapper is trained" in said[1]
     with Image.open(out) as sheet:
-        assert sheet.width > 6 * CELL
+        assert sheet.width > 6 * SIDE
     assert main(["compare", str(photo), " ", "-o", str(out)]) == 1
     assert "Please describe" in capsys.readouterr().err

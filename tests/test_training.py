@@ -339,6 +339,22 @@ def test_impossible_wishes_are_left_out():
     assert scene.has("eyeglasses")
 
 
+def test_half_of_the_pictures_are_drawn_from_beyond(frequency):
+    """Their w lies behind the scene, seen from another look of the same person, and at most as far again."""
+    latents = data.random_latents(40, np.random.default_rng(5))
+    w = mapping.w_of(latents, 256)
+    found = generator.stretched(w, latents, frequency, np.random.default_rng(6))
+    assert torch.equal(found[::2], w[::2])
+    other = edits.sample(latents, frequency, np.random.default_rng(6)).edited_latents
+    change, beyond = (w - mapping.w_of(other, 256))[1::2], (found - w)[1::2]
+    moved = change.norm(dim=1) > 0
+    assert moved.sum() > 10
+    assert beyond[~moved].abs().max() == 0
+    share = beyond.norm(dim=1)[moved] / change.norm(dim=1)[moved]
+    torch.testing.assert_close(beyond[moved], share[:, None] * change[moved])
+    assert 0 <= share.min() < share.max() <= generator.FURTHEST - 1
+
+
 def test_an_edit_starts_where_the_encoder_is_wrong(frequency, monkeypatch):
     """After the edit w says what was asked for whatever the encoder saw; in everything else it keeps its errors."""
     latents = data.random_latents(40, np.random.default_rng(2))

@@ -5,53 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from clipinverter.editor import Editor
 from clipinverter.evaluation.edits import EDITS, SEVERAL
 from clipinverter.evaluation.metrics import HELD_OUT, held_out
 from clipinverter.images import to_pil
+from clipinverter.sheets import Cell, draw
 
-GAP, LABEL = 6, 34
 PORTRAITS, PROMPTS = 6, 6  # on a sheet
-INK, PAPER = (40, 40, 44), (250, 250, 248)
+SIDE = 128
 
 
-def grid(
-    rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], cell: int = 128
-) -> Image.Image:
-    """Pictures in rows under column titles, which wrap to two lines."""
-    width = len(titles) * (cell + GAP) + GAP
-    sheet = Image.new("RGB", (width, LABEL + len(rows) * (cell + GAP) + GAP), PAPER)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
-    for x, title in enumerate(titles):
-        pen.multiline_text(
-            (GAP + x * (cell + GAP) + cell // 2, LABEL // 2 + 2),
-            _wrapped(title, 22),
-            fill=INK,
-            font=font,
-            anchor="mm",
-            align="center",
-            spacing=1,
-        )
-    for y, row in enumerate(rows):
-        for x, image in enumerate(row):
-            sheet.paste(
-                image.resize((cell, cell), Image.Resampling.LANCZOS),
-                (GAP + x * (cell + GAP), LABEL + GAP + y * (cell + GAP)),
-            )
-    return sheet
+def grid(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str]) -> Image.Image:
+    """Pictures in rows under column titles."""
+    first = [Cell(image, above=[title]) for image, title in zip(rows[0], titles, strict=True)]
+    return draw([first, *([Cell(image) for image in row] for row in rows[1:])], SIDE)
 
 
-def _wrapped(text: str, width: int) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, width)[:2])
-
-
-def edits(
-    editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str], cell: int = 128
-) -> Image.Image:
+def edits(editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str]) -> Image.Image:
     """Every aligned picture: as it is, inverted, and edited by every prompt."""
     rows = []
     for photo in photos:
@@ -59,13 +31,13 @@ def edits(
         row = [inversion.crop, inversion.image]
         row += [editor.edit(inversion, prompt).image for prompt in prompts]
         rows.append(row)
-    return grid(rows, ["picture", "inversion", *prompts], cell)
+    return grid(rows, ["picture", "inversion", *prompts])
 
 
-def drawn_by_lot(editor: Editor, seed: int, cell: int = 128) -> Image.Image:
+def drawn_by_lot(editor: Editor, seed: int) -> Image.Image:
     """A sheet of held-out portraits and of prompts that the seed picks, not a hand."""
     held = held_out(PORTRAITS, editor.models.domain.image_size, seed)
     photos = [to_pil(h.image[None]) for h in held]
     every = [*EDITS.values(), *SEVERAL]
     chosen = np.random.default_rng([HELD_OUT, seed]).permutation(len(every))[:PROMPTS]
-    return edits(editor, photos, [every[i] for i in sorted(chosen)], cell)
+    return edits(editor, photos, [every[i] for i in sorted(chosen)])

@@ -5,41 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
-import textwrap
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from clipinverter import sheets
 from clipinverter.results import Inversion
+from clipinverter.sheets import Cell
 from clipinverter.styleclip.comparison import Card, row
 from clipinverter.styleclip.names import TITLES
-
-CELL, GAP, HEAD, FOOT = 256, 12, 72, 132
-INK, PALE, PAPER = (40, 40, 44), (232, 230, 226), (250, 250, 248)
 
 
 def draw(inversion: Inversion, prompt: str, cards: Sequence[Card]) -> Image.Image:
     """The picture, its inversion and every edit side by side, with times and numbers under each."""
-    columns = [
-        ("Picture", inversion.crop, []),
-        ("Before", inversion.image, ["as the model draws it"]),
+    row = [
+        Cell(inversion.crop, ["Picture"]),
+        Cell(inversion.image, ["Before"], ["as the model draws it"]),
+        *(Cell(c.edit and c.edit.image, [TITLES[c.method]], lines(c)) for c in cards),
     ]
-    columns += [(TITLES[c.method], c.edit and c.edit.image, lines(c)) for c in cards]
-    size = (GAP + len(columns) * (CELL + GAP), HEAD + CELL + FOOT)
-    sheet = Image.new("RGB", size, PAPER)
-    pen = ImageDraw.Draw(sheet)
-    title, small = ImageFont.load_default(size=17), ImageFont.load_default(size=14)
-    pen.text((GAP, GAP), textwrap.shorten(f"“{prompt}”", 150), fill=INK, font=title)
-    for index, (name, image, below) in enumerate(columns):
-        x = GAP + index * (CELL + GAP)
-        pen.text((x, HEAD - 26), name, fill=INK, font=title)
-        if image is None:
-            pen.rectangle((x, HEAD, x + CELL - 1, HEAD + CELL - 1), fill=PALE)
-        else:
-            sheet.paste(image.resize((CELL, CELL), Image.Resampling.LANCZOS), (x, HEAD))
-        wrapped = [part for line in below for part in textwrap.wrap(line, 38)][:7]
-        pen.multiline_text((x, HEAD + CELL + 8), "\n".join(wrapped), fill=INK, font=small)
-    return sheet
+    return sheets.draw([row], title=f"“{prompt}”")
 
 
 def lines(card: Card) -> list[str]:

@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, default_collate
 
-from clipinverter import checkpoints
+from clipinverter import checkpoints, sheets
 from clipinverter.domains import Domain
+from clipinverter.images import to_pil
 from clipinverter.loading import build_networks
+from clipinverter.sheets import Cell
 from clipinverter.training import pictures, weights
 from clipinverter.training.learner import SEEN, Learner, Texts, load_teachers
 from clipinverter.training.paper import STAGE_ONE, STAGE_TWO, Weights
-from clipinverter.training.strips import strips
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -179,7 +180,12 @@ def show(
     texts = Texts(sample["prompts"], sample["captions"], asks)
     with accelerator.autocast():
         edited, restored = learner.show(images, texts)
-    sheet = strips(images, edited.float(), restored.float(), texts.prompts, texts.captions)
+    words = ["before"] * len(images), texts.prompts, texts.captions
+    columns = [
+        [Cell(to_pil(image[None]), below=[text]) for image, text in zip(column, said, strict=True)]
+        for column, said in zip((images, edited.float(), restored.float()), words, strict=True)
+    ]
+    sheet = sheets.draw([*zip(*columns, strict=True)])
     writer = accelerator.get_tracker("tensorboard", unwrap=True)
     writer.add_image(
         "before | after | restored", np.asarray(sheet), global_step=step, dataformats="HWC"
