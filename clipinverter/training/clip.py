@@ -27,7 +27,7 @@ from clipinverter.training import data, mobilenet, phrases, weights
 from clipinverter.training.loop import bfloat16, run, stage_of, write
 from clipinverter.training.mapping import directions
 
-TEXT_STEPS, TEXT_BATCH = 1200, 128
+TEXT_STEPS, TEXT_BATCH = 1800, 128
 IMAGE_STEPS, IMAGE_BATCH = 500, 64
 SAID = 60  # ways to say an attribute that other phrases are compared with
 WORD_NOISE = 0.02  # of unit vectors, a number

@@ -36,7 +36,7 @@ from clipinverter.training.mobilenet import Perceptual
 
 HEAD_STEPS, HEAD_BATCH = 4000, 64
 BASE_STEPS, BASE_BATCH = 700, 32
-STEPS, BATCH = 400, 16
+STEPS, BATCH = 1600, 8
 TRUNK_RATE = 3e-4
 CLUTTERED = 0.3  # share of pictures with another background while the offsets learn
 VERSIONS = 3  # of every render that the head learns from

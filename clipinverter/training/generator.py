@@ -51,7 +51,7 @@ def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
     plan = (
         Phase(64, 4000, 16, 3e-3),
         Phase(128, 7500, 8, 2e-3),
-        Phase(256, 4800, 8, 2e-3),
+        Phase(256, 5700, 8, 2e-3),
     )
     return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
 
