@@ -22,18 +22,25 @@ demo = create_demo(editor.result, domain)
 
 def load() -> None:
     """Makes the editor; a failure becomes the answer to every request."""
+    log = logging.getLogger(__name__)
     try:
         from clipinverter.editor import Editor
         from clipinverter.loading import load_models
 
-        editor.set_result(Editor(load_models(domain)))
+        ready = Editor(load_models(domain))
     except Exception as error:
-        logging.getLogger(__name__).error("The models could not be loaded: %s", error)
+        log.error("The models could not be loaded: %s", error)
         editor.set_exception(error)
         return
-    # The page opens with this edit; making it also warms up the face detector.
-    for photo in domain.examples[:1]:
-        editor.result().edit(editor.result().invert(photo), domain.suggestions[0])
+    editor.set_result(ready)
+    try:
+        with ready.compute():  # before anybody has written a prompt
+            ready.models.text_image  # noqa: B018
+        # The page opens with this edit; making it also warms up the face detector.
+        for photo in domain.examples[:1]:
+            ready.edit(ready.invert(photo), domain.suggestions[0])
+    except Exception as error:  # whoever asks for an edit is told as well
+        log.error("The first edit failed: %s", error)
 
 
 if __name__ == "__main__":

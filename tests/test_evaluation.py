@@ -1,14 +1,18 @@
 """The evaluation: what it counts, with a judge and networks that are known."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import tiny_models
 
 from clipinverter.checkpoints import CheckpointError
-from clipinverter.evaluation import edits, judge, metrics
+from clipinverter.editor import Editor
+from clipinverter.evaluation import __main__ as command
+from clipinverter.evaluation import edits, judge, metrics, sheets
 from clipinverter.evaluation.judge import NAMES, Judge, Seen, agreement, shown
 from clipinverter.portraits.scene import Scene, groups
 from clipinverter.training.judge import attribute_loss
@@ -33,6 +37,24 @@ class Oracle:
             for name in self.answers[round(image[0, 0, 0].item(), 2)]:
                 row[NAMES.index(name)] = 1 + image[0, 0, 0]
         return Seen(odds, torch.ones(len(images), 1))
+
+
+def test_the_sheet_command_draws_what_the_seed_picks(tmp_path, monkeypatch, held):
+    editor = Editor(tiny_models())
+    monkeypatch.setattr(command, "_editor", lambda: editor)
+    monkeypatch.setattr(sheets, "held_out", lambda count, size, seed: held[seed:][:count])
+    sizes = []
+    for seed in ("0", "1"):
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            ["evaluation", "sheet", f"{tmp_path / seed}.png", "--seed", seed, "--cell", "40"],
+        )
+        command.main()
+        with Image.open(f"{tmp_path / seed}.png") as sheet:
+            sizes.append(sheet.width)
+    assert sizes[0] == sizes[1] > 8 * 40
+    assert (tmp_path / "0.png").read_bytes() != (tmp_path / "1.png").read_bytes()
 
 
 def test_log_odds_compare_an_attribute_with_all_else_its_variable_could_be():

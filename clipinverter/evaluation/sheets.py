@@ -14,16 +14,19 @@ from clipinverter.images import to_pil
 from clipinverter.sheets import Cell, draw
 
 PORTRAITS, PROMPTS = 6, 6  # on a sheet
-SIDE = 128
 
 
-def grid(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str]) -> Image.Image:
+def grid(
+    rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], cell: int = 128
+) -> Image.Image:
     """Pictures in rows under column titles."""
     first = [Cell(image, above=[title]) for image, title in zip(rows[0], titles, strict=True)]
-    return draw([first, *([Cell(image) for image in row] for row in rows[1:])], SIDE)
+    return draw([first, *([Cell(image) for image in row] for row in rows[1:])], cell)
 
 
-def edits(editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str]) -> Image.Image:
+def edits(
+    editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str], cell: int = 128
+) -> Image.Image:
     """Every aligned picture: as it is, inverted, and edited by every prompt."""
     rows = []
     for photo in photos:
@@ -31,13 +34,13 @@ def edits(editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str])
         row = [inversion.crop, inversion.image]
         row += [editor.edit(inversion, prompt).image for prompt in prompts]
         rows.append(row)
-    return grid(rows, ["picture", "inversion", *prompts])
+    return grid(rows, ["picture", "inversion", *prompts], cell)
 
 
-def drawn_by_lot(editor: Editor, seed: int) -> Image.Image:
+def drawn_by_lot(editor: Editor, seed: int, cell: int = 128) -> Image.Image:
     """A sheet of held-out portraits and of prompts that the seed picks, not a hand."""
     held = held_out(PORTRAITS, editor.models.domain.image_size, seed)
     photos = [to_pil(h.image[None]) for h in held]
     every = [*EDITS.values(), *SEVERAL]
     chosen = np.random.default_rng([HELD_OUT, seed]).permutation(len(every))[:PROMPTS]
-    return edits(editor, photos, [every[i] for i in sorted(chosen)])
+    return edits(editor, photos, [every[i] for i in sorted(chosen)], cell)
