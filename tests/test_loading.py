@@ -78,6 +78,16 @@ def test_a_start_maps_the_needed_parts_and_unpickles_nothing(domain, monkeypatch
         models.identity  # noqa: B018
 
 
+def test_models_are_built_without_the_compiler():
+    """torch._dynamo takes longer to import than all weights to map."""
+    code = (
+        "import sys, torch; from clipinverter.domains import get_domain; "
+        "from clipinverter.loading import build_networks; torch.set_default_device('meta'); "
+        "build_networks(get_domain('faces')); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_damaged_text_image_model_is_refused_with_the_first_prompt(domain):
     (domain.folder / "clip.safetensors").write_bytes(b"damaged")
     editor = Editor(load_models(domain, "cpu"))

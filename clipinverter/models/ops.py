@@ -61,7 +61,8 @@ class EqualLinear(nn.Module):
         activate: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_dim, in_dim) / lr_mul)
+        # No arithmetic: on the meta device, where models are built to be filled, it imports torch._dynamo.
+        self.weight = nn.Parameter(torch.normal(0.0, 1 / lr_mul, (out_dim, in_dim)))
         self.bias = nn.Parameter(torch.full((out_dim,), bias_init / lr_mul))
         self.scale = lr_mul / math.sqrt(in_dim)
         self.lr_mul = lr_mul
@@ -112,8 +113,8 @@ class EqualConv2d(nn.Module):
 
 def blur_kernel(gain: float = 1.0) -> Tensor:
     """StyleGAN2's 4x4 low-pass filter, [1, 3, 3, 1] in both directions; sums to `gain`."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) * (gain / 64)
+    taps = (1.0, 3.0, 3.0, 1.0)
+    return torch.tensor([[a * b * gain / 64 for a in taps] for b in taps])
 
 
 def blur(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
