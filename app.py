@@ -34,8 +34,7 @@ def load() -> None:
         return
     editor.set_result(ready)
     try:
-        with ready.compute():  # before anybody has written a prompt
-            ready.models.text_image  # noqa: B018
+        ready.models.text_image  # noqa: B018  before anybody has written a prompt; photos need not wait
         # The page opens with this edit; making it also warms up the face detector.
         for photo in domain.examples[:1]:
             ready.edit(ready.invert(photo), domain.suggestions[0])

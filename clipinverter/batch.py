@@ -158,6 +158,7 @@ def _edit(
     from clipinverter.loading import load_models
 
     editor = Editor(load_models(domain, processes.device))
+    editor.models.text_image  # noqa: B018  every picture needs it: if it is damaged, none is tried
     with (out / f"manifest-{processes.index}.part").open("a", encoding="utf-8") as manifest:
         for entry in entries:
             error = ""

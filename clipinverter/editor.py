@@ -139,6 +139,7 @@ class Editor:
         Raises:
             PromptError: the prompt is empty or far too long, see `request.check_prompt`.
             StrengthError: the strength is no number from 0 to 2.
+            CheckpointError: the text-image model, read with the first prompt, is damaged.
         """
         prompt = check_prompt(prompt)
         strength = check_strength(strength)

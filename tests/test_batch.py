@@ -1,5 +1,6 @@
 """A folder of pictures: edited in one go, shared out over processes, and not twice."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 
 from clipinverter import batch, loading
 from clipinverter.__main__ import main
+from clipinverter.checkpoints import CheckpointError
 from clipinverter.editor import Editor
 from tests import own
 from tests.tiny import picture, tiny_models
@@ -39,6 +41,19 @@ def manifest(out: Path) -> dict[str, dict]:
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == sorted(line["file"] for line in lines)
     return {line["file"]: line for line in lines}
+
+
+def test_without_a_text_image_model_no_picture_is_tried(folder, tmp_path, monkeypatch, capsys):
+    def damaged():
+        raise CheckpointError("clip.safetensors is damaged")
+
+    models = dataclasses.replace(tiny_models(), read_text_image=damaged)
+    calls = []
+    monkeypatch.setattr(loading, "load_models", lambda domain, device=None: models)
+    monkeypatch.setattr(batch, "edit_photo", lambda *asked: calls.append(asked))
+    assert edit(folder, tmp_path / "out") == 1
+    assert "clip.safetensors is damaged" in capsys.readouterr().err
+    assert not calls
 
 
 def test_every_picture_is_edited_and_a_damaged_one_noted(folder, tmp_path, capsys):
