@@ -625,10 +625,10 @@ def test_teachers_are_frozen(trained):
 
 
 @pytest.fixture(scope="module")
-def batch(trained, images, frequency):
+def batch(trained, images):
     teachers = paper.Teachers.load(trained, TINY)
     rng = np.random.default_rng(0)
-    return teachers, paper.make_batch(teachers, data.load(images), frequency, 8, rng)
+    return teachers, paper.make_batch(teachers, data.load(images), 8, rng)
 
 
 def test_a_batch_of_edits(batch):

@@ -209,6 +209,11 @@ def prompt_for(attributes: Collection[str], rng: np.random.Generator) -> str:
     return _with_pronouns(text, attributes)
 
 
+def text_of(attributes: Collection[str], rng: np.random.Generator) -> str:
+    """The attributes as training hears them: as a caption, or as people type an edit."""
+    return (caption if rng.random() < 0.5 else prompt_for)(attributes, rng)
+
+
 def _commands(attributes: Collection[str], rng: np.random.Generator) -> str:
     """ "give her red hair and make her smile" """
     hair = [name for name in attributes if name in HAIR]

@@ -104,14 +104,13 @@ def last_step(
 ) -> Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]:
     """The loss of the last stage, all rows: the paper's losses, the known residual, and the distance to the true
     edit."""
-    frequency = rendered.attributes.mean(axis=0) + 1e-3
 
     def draw(w_plus: Tensor, text: Tensor | None = None) -> Tensor:
         return teachers.generator(w_plus, noise="none").float()  # without any text in stage one
 
     def step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         with bfloat16():
-            batch = make_batch(teachers, rendered, frequency, BATCH, rng)
+            batch = make_batch(teachers, rendered, BATCH, rng)
             codes = teachers.encoder.heads(*adapter(batch.features, batch.prompt))
             shift = RESIDUAL_SCALE * codes.float()
             loss_shift = distance(shift, batch.shift, batch.asks)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from clipinverter import clip as towers
 from clipinverter.clip import TextImageModel
-from clipinverter.portraits.captions import caption, prompt_for
+from clipinverter.portraits.captions import text_of
 from clipinverter.portraits.scene import groups
 from clipinverter.training import data, mobilenet, phrases, weights
 from clipinverter.training.loop import bfloat16, run, stage_of, write
@@ -144,7 +144,6 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
     """Trains both towers and writes clip.safetensors."""
     rendered = data.load(images)
     shown = rendered.attributes
-    frequency = shown.mean(axis=0) + 1e-3
     model = build(folder / "words.pt")
     net: nn.Module = model.model.train().to(memory_format=torch.channels_last)
     width = towers.PORTRAITS["embed_dim"]
@@ -153,8 +152,11 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
         """Captions and prompts, and their places [count, width]."""
         counts = rng.choice([1, 2, 3, 4, 5], size=count, p=[0.45, 0.25, 0.15, 0.1, 0.05])
         people = rng.integers(len(rendered), size=count)
-        chosen = [choose(shown[j], frequency, n, rng) for j, n in zip(people, counts, strict=True)]
-        texts = [(caption if rng.random() < 0.5 else prompt_for)(c, rng) for c in chosen]
+        chosen = [
+            choose(shown[j], rendered.frequency, n, rng)
+            for j, n in zip(people, counts, strict=True)
+        ]
+        texts = [text_of(c, rng) for c in chosen]
         return texts, meaning(chosen, width)
 
     @cache
@@ -164,7 +166,7 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
         if not path.exists():
             rng = np.random.default_rng(20234)
             names = data.NAMES * max(1, int(SAID * scale))
-            known = [(caption if rng.random() < 0.5 else prompt_for)([n], rng) for n in names]
+            known = [text_of([n], rng) for n in names]
             places = meaning([[n] for n in names], width)
             texts = phrases.phrases(model.tokenizer, rng)
             texts = texts[: max(TEXT_BATCH, int(len(texts) * scale))]

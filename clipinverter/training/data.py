@@ -35,6 +35,11 @@ class RenderedSet:
         rows = [Scene.from_latent(g).attributes for g in self.latents]
         return np.array([[name in row for name in NAMES] for row in rows])
 
+    @cached_property
+    def frequency(self) -> np.ndarray:
+        """[len(NAMES)]: how often each attribute shows, never quite 0."""
+        return self.attributes.mean(axis=0) + 1e-3
+
     def batch(self, indices: np.ndarray, size: int | None = None) -> Tensor:
         """Images [B, 3, size, size] in [-1, 1], averaged down where `size` is smaller than the set's."""
         shard = len(self.images[0])

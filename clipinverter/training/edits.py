@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipinverter.portraits.captions import caption, prompt_for
+from clipinverter.portraits.captions import caption, text_of
 from clipinverter.portraits.scene import ATTRIBUTES, Scene
 from clipinverter.training import data
 from clipinverter.training.clip import choose
@@ -64,7 +64,7 @@ def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator)
         if not names:
             target, names = scene, choose(shown, frequency, count, rng)
         edited.append(target.latent)
-        prompts.append((caption if rng.random() < 0.5 else prompt_for)(names, rng))
+        prompts.append(text_of(names, rng))
         captions.append(caption(choose(shown, frequency, max(2, count), rng), rng))
         asked.append(described_by({ATTRIBUTES[name].variable for name in names}))
     return EditBatch(latents, np.array(edited), prompts, captions, torch.stack(asked))

@@ -3,9 +3,9 @@
 Every picture's w is known, so it is regressed directly, first on renders alone (which needs no generator yet) and the
 base row alone (e4e's progressive training). The trunk is the text-image model's image tower, which came from
 photographs. Its head learns on what the frozen trunk says of heavily augmented renders; then the trunk moves a little.
-The more it learns of renders, the less it knows of photographs. The other rows' offsets follow, with the generator's
-own pictures and the losses on pictures (L2, perceptual, identity); trunk and base row stay as they are by then, so that
-adapters can learn from them before the generator is finished.
+The more it learns of renders, the less it knows of photographs. The other rows' offsets follow, with the losses on
+pictures (L2, perceptual, identity), the colours of which they are to redraw as they see them; trunk and base row stay
+as they are by then, so that adapters can learn from them before the generator is finished.
 """
 
 from __future__ import annotations

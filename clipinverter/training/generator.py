@@ -93,7 +93,7 @@ def stretched(
     w: Tensor, latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator
 ) -> Tensor:
     """Half of w [B, style_dim], which show scenes of latents [B, N_LATENTS], as a strong edit would leave them: on the
-    way from another look of the same person, up to `FURTHEST` times as far. Whoever overdoes it gets red hair, too."""
+    way from another look of the same person, up to `FURTHEST` times as far. They are to look like the scene still."""
     other = edits.sample(latents, frequency, rng).edited_latents
     factor = torch.from_numpy(rng.uniform(1, FURTHEST, (len(w), 1))).float()
     factor[::2] = 1.0
@@ -110,14 +110,13 @@ def step_of(
     """A phase's optimiser and step."""
     optimizer = optimizer_of(generator, phase)
     perceptual = Perceptual().to(memory_format=torch.channels_last)
-    frequency = rendered.attributes.mean(axis=0) + 1e-3
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, phase.steps, floor=0.1))
         indices = rng.integers(len(rendered), size=phase.batch)
         real = rendered.batch(indices, phase.size)
         latents = rendered.latents[indices]
-        w = stretched(w_of(latents, generator.style_dim), latents, frequency, rng)
+        w = stretched(w_of(latents, generator.style_dim), latents, rendered.frequency, rng)
         with bfloat16():
             drawn = draw(generator, w)
             fake = drawn.detach().requires_grad_()

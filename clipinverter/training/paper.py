@@ -126,7 +126,6 @@ def batch_of(
 def make_batch(
     teachers: Teachers,
     rendered: data.RenderedSet,
-    frequency: np.ndarray,
     count: int,
     rng: np.random.Generator,
 ) -> Batch:
@@ -135,7 +134,7 @@ def make_batch(
     latents = np.concatenate(
         [rendered.latents[indices], data.random_latents(count - count // 2, rng)]
     )
-    wanted = edits.sample(latents, frequency, rng)
+    wanted = edits.sample(latents, rendered.frequency, rng)
     generator = teachers.generator
     w = w_of(latents[count // 2 :], generator.style_dim)
     own = generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")

@@ -50,12 +50,11 @@ def known_edits(
     path = folder / f"edits-{count}-{digest}.pt"
     if not path.exists():
         rng = np.random.default_rng(20235)
-        frequency = rendered.attributes.mean(axis=0) + 1e-3
         style_dim = teachers.generator.style_dim
         found = []
         for _ in trange(-(-count // AT_ONCE), desc="edits"):
             picture = rng.integers(len(rendered), size=AT_ONCE)
-            wanted = edits.sample(rendered.latents[picture], frequency, rng)
+            wanted = edits.sample(rendered.latents[picture], rendered.frequency, rng)
             with bfloat16():
                 text = teachers.text_image.embed_text(wanted.prompts)
             shift = w_of(wanted.edited_latents, style_dim) - w_of(wanted.latents, style_dim)

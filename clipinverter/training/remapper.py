@@ -27,7 +27,6 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     """Trains the remapper and writes remapper.safetensors: the generator with its remapper."""
     steps = max(1, int(STEPS * scale))
     rendered = data.load(images)
-    frequency = rendered.attributes.mean(axis=0) + 1e-3
     teachers = Teachers.load(folder, domain)
     adapter = weights.adapter(folder, domain)
     generator = teachers.generator
@@ -46,7 +45,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         set_rate(optimizer, cosine(i, steps, warmup=20))
         with bfloat16():
-            batch = make_batch(teachers, rendered, frequency, BATCH, rng)
+            batch = make_batch(teachers, rendered, BATCH, rng)
             with torch.no_grad():
                 residual = teachers.encoder.heads(*adapter(batch.features, batch.prompt)).float()
                 w_plus = batch.w_plus + RESIDUAL_SCALE * residual
