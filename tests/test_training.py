@@ -316,7 +316,7 @@ def test_chosen_attributes_show_and_rare_ones_come_often(frequency):
 def test_sampled_edits_come_true(frequency, monkeypatch):
     said = lambda names, rng: "|".join(names)  # noqa: E731
     monkeypatch.setattr(edits, "caption", said)
-    monkeypatch.setattr(edits, "prompt_for", said)
+    monkeypatch.setattr(edits, "text_of", said)
     latents = data.random_latents(300, np.random.default_rng(0))
     batch = edits.sample(latents, frequency, np.random.default_rng(1))
     assert batch.latents is latents
