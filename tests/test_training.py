@@ -584,8 +584,9 @@ def test_the_demo_takes_what_training_exports(trained, tmp_path, monkeypatch):
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_resumes_to_the_same_weights(stage, trained, images, tmp_path, monkeypatch):
     folder = prepare(tmp_path / "again")
+    made_by = {stage: stage for stage in STAGES} | {"editing-encoder": "adapter"}
     for file in trained.glob("*.safetensors"):
-        if STAGES.index(file.stem) < STAGES.index(stage):
+        if STAGES.index(made_by[file.stem]) < STAGES.index(stage):
             (folder / file.name).symlink_to(file)
     module = {
         "generator": generator,
@@ -612,8 +613,9 @@ def test_every_stage_resumes_to_the_same_weights(stage, trained, images, tmp_pat
         with pytest.raises(Killed):
             train(stage, TINY, images, folder, resume=False, scale=1)
     train(stage, TINY, images, folder, resume=True, scale=1)
-    name = f"{stage}.safetensors"
-    assert_same(load_file(folder / name), load_file(trained / name))
+    for file in trained.glob("*.safetensors"):
+        if made_by[file.stem] == stage:
+            assert_same(load_file(folder / file.name), load_file(file))
 
 
 def test_teachers_are_frozen(trained):
@@ -708,9 +710,12 @@ def test_weights_go_through_fp16(tmp_path):
     assert torch.equal(back["count"], state["count"])
 
 
-def test_a_missing_part_names_the_stage_to_run(tmp_path):
-    with pytest.raises(CheckpointError, match=r"python -m clipinverter\.training encoder first"):
-        weights.encoder(tmp_path, TINY)
+@pytest.mark.parametrize(
+    ("part", "stage"), [("encoder", "encoder"), ("editing-encoder", "adapter")]
+)
+def test_a_missing_part_names_the_stage_to_run(part, stage, tmp_path):
+    with pytest.raises(CheckpointError, match=rf"python -m clipinverter\.training {stage} first"):
+        weights.encoder(tmp_path, TINY, part)
 
 
 def test_an_unfinished_generator_is_refused(tmp_path):
@@ -722,13 +727,21 @@ def test_an_unfinished_generator_is_refused(tmp_path):
     assert weights.generator(tmp_path, half).size == 32
 
 
-def test_export_renames_the_remapper_to_the_generator_that_it_is_part_of(tmp_path):
-    for part in STAGES:
+def test_export_takes_the_networks_that_were_trained_further(tmp_path):
+    for part in (*STAGES, "editing-encoder"):
         weights.write(tmp_path / "run", part, {part: torch.ones(1)})
     weights.export(tmp_path / "run", tmp_path / "out")
     found = {f.stem: set(load_file(f)) for f in (tmp_path / "out").iterdir()}
-    wanted = {part: {part} for part in ("encoder", "adapter", "clip", "identity")}
-    assert found == wanted | {"generator": {"remapper"}}
+    wanted = {part: {part} for part in ("adapter", "clip", "identity")}
+    assert found == wanted | {"generator": {"remapper"}, "encoder": {"editing-encoder"}}
+
+
+def test_the_adapter_trains_the_heads_and_nothing_else_of_the_encoder(trained):
+    before = load_file(trained / "encoder.safetensors")
+    after = load_file(trained / "editing-encoder.safetensors")
+    assert before.keys() == after.keys()
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert {key.split(".")[0] for key in changed} == {"styles"}
 
 
 def test_the_distance_of_residuals_counts_error_and_shortfall():
@@ -817,7 +830,11 @@ def test_edits_and_features_are_computed_once(trained, images, monkeypatch):
     rendered = data.load(images)
     seen = pool.seen(teachers, rendered, coarse=False)
     maps = seen.features
-    assert all(len(x) == 2 * len(rendered) for x in (*maps, seen.missed))
+    assert all(len(x) == 2 * len(rendered) for x in (*maps, seen.w_plus))
+    picture, augmented = seen.missed(torch.tensor([1, 1 + len(rendered)]))
+    w_plus = mapping.w_of(rendered.latents[1:2], TINY.style_dim) - picture
+    torch.testing.assert_close(w_plus, seen.w_plus[1].float(), rtol=1e-4, atol=1e-4)
+    assert not torch.equal(picture, augmented)
     plain = teachers.features(rendered.batch(np.arange(len(rendered)), TINY.encoder_size))
     for kept, x in zip(maps, plain, strict=True):  # bfloat16 where the CPU has it
         torch.testing.assert_close(kept[: len(rendered)].float(), x, rtol=0.1, atol=0.1)

@@ -19,11 +19,11 @@ from clipinverter.domains import Domain
 from clipinverter.editor import RESIDUAL_SCALE
 from clipinverter.evaluation import edits, judge, metrics
 from clipinverter.loading import Models
-from clipinverter.training import adapter, data, weights
+from clipinverter.training import adapter, data, encoder, weights
 from clipinverter.training.loop import cosine, set_rate
 from clipinverter.training.paper import Teachers
 
-STEPS, RATE = 20, 3e-4
+STEPS = 20
 SCENES, EACH = 64, 4  # held-out scenes, and at most how many a prompt
 SEED = 1
 LOSSES = ("identity", "l2", "lpips", "clip", "w_norm", "cycle", "counterfactual")
@@ -50,10 +50,13 @@ def repeated(
     """The adapter after the last stage's first STEPS steps, with one loss off."""
     net = adapter.build(domain).train()
     state = torch.load(folder / "adapter-rows.pt", map_location="cpu", weights_only=True)
-    net.load_state_dict({k.removeprefix("module."): v for k, v in state["average"].items()})
+    prefix = "module.adapter."
+    net.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}
+    )
     losses = replace(adapter.LOSSES, **{without: 0.0}) if without else adapter.LOSSES
     loss_of = adapter.last_step(teachers, net, rendered, losses)
-    optimizer = adapter.optimizer_of(net, RATE)
+    optimizer = encoder.optimizer_of(net, 0.3)
     for i in range(STEPS):
         set_rate(optimizer, cosine(i, STEPS, warmup=5))
         loss, _ = loss_of(np.random.default_rng([SEED, i]))

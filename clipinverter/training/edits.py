@@ -15,7 +15,7 @@ from clipinverter.training.clip import choose
 from clipinverter.training.mapping import described_by, part_of, w_of
 
 MISMATCH = 0.75  # share of prompts that ask for a change (the paper's p)
-BOLD = 1.15  # how far edits go, against 1 for what w should say: the generator draws less than it is told
+BOLD = 1.1  # how far edits go, against 1 for what w should say: the generator draws less than it is told
 
 
 @dataclass(frozen=True)

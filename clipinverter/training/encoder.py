@@ -65,10 +65,11 @@ def build(domain: Domain, text_image: TextImageModel) -> Encoder:
     return encoder
 
 
-def optimizer_of(encoder: Encoder, factor: float) -> torch.optim.AdamW:
-    """The linear layers have an equalised learning rate (a factor 0.1 here), so their own is high."""
+def optimizer_of(network: nn.Module, factor: float = 1.0) -> torch.optim.AdamW:
+    """For an encoder, or whatever has its heads. The heads' linear layers have an equalised learning rate (a factor 0.1
+    here), so their own is high."""
     trunk, linear, rest = [], [], []
-    for name, parameter in encoder.named_parameters():
+    for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         group = trunk if ".features." in name else linear if ".linear." in name else rest
@@ -187,4 +188,4 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         )
         run(stage, folder, resume=resume)
         encoder.load_state_dict(stage.state["average"].module.state_dict())
-        weights.write(folder, "encoder", {**encoder.state_dict(), "latent_avg": latent_avg})
+        weights.write_encoder(folder, "encoder", encoder, latent_avg)

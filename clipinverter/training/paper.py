@@ -56,13 +56,14 @@ class Teachers:
     perceptual: Perceptual
 
     @classmethod
-    def load(cls, folder: Path, domain: Domain) -> Teachers:
-        encoder, latent_avg = weights.encoder(folder, domain)
+    def load(cls, folder: Path, domain: Domain, encoder: str = "editing-encoder") -> Teachers:
+        """encoder: which, see `weights.encoder`."""
+        network, latent_avg = weights.encoder(folder, domain, encoder)
         text_image = weights.text_image(folder)
         quicken(text_image.model.visual)
         return cls(
             weights.generator(folder, domain),
-            encoder.to(memory_format=torch.channels_last),
+            network.to(memory_format=torch.channels_last),
             latent_avg,
             text_image,
             weights.identity(folder),

@@ -69,28 +69,32 @@ def known_edits(
 
 @dataclass(frozen=True)
 class Seen:
-    """features: the encoder's maps, in 16 bits; missed [2 M, rows, D]: the true w less what its rows
-    say, likewise."""
+    """Of M renders as they are, then augmented. features: the encoder's maps [2 M, ...], in 16 bits; w_plus
+    [2 M, rows, D]: what its rows say, likewise; w [M, D]: the truth."""
 
     features: Features
-    missed: Tensor
+    w_plus: Tensor
+    w: Tensor
+
+    def missed(self, pictures: Tensor) -> Tensor:
+        """What the rows miss of the truth for pictures [B], [B, rows, D]."""
+        return self.w[pictures % len(self.w), None] - self.w_plus[pictures].float()
 
 
 @torch.no_grad()
 def seen(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> Seen:
-    """What the encoder makes of all renders as they are, then of all augmented, for the sake of photographs: [2 M, ...]
-    each; with `coarse` c3 and the base row alone, empty tensors in place of the other maps."""
+    """What the encoder makes of all renders as they are, then of all augmented, for the sake of photographs; with
+    `coarse` c3 and the base row alone, empty tensors in place of the other maps."""
     encoder, rng = teachers.encoder, np.random.default_rng(20236)
-    true = w_of(rendered.latents, teachers.generator.style_dim)
     maps: tuple[list[Tensor], ...] = ([], [], [])
-    missed = []
-    for part, pictures in data.versions(rendered, encoder.input_size, 2, rng):
+    w_plus = []
+    for _, pictures in data.versions(rendered, encoder.input_size, 2, rng):
         with bfloat16():
             found = teachers.features(pictures)
             rows = encoder.styles[0](found[2])[:, None] if coarse else encoder.heads(*found)
-        w_plus = rows.float() + teachers.latent_avg[: rows.shape[1]]
-        missed.append((true[torch.from_numpy(part), None] - w_plus).bfloat16())
+        w_plus.append((rows.float() + teachers.latent_avg[: rows.shape[1]]).bfloat16())
         for level, x in enumerate(found):
             kept = x[:0] if coarse and level < 2 else x
             maps[level].append(kept.bfloat16().contiguous())
-    return Seen(tuple(torch.cat(parts) for parts in maps), torch.cat(missed))
+    true = w_of(rendered.latents, teachers.generator.style_dim)
+    return Seen(tuple(torch.cat(parts) for parts in maps), torch.cat(w_plus), true)

@@ -19,7 +19,8 @@ from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.remapper import PARAMETERS, RemapperGenerator
 
-PARTS = ("remapper", "encoder", "adapter", "clip", "identity")  # of a finished set
+PARTS = ("remapper", "editing-encoder", "adapter", "clip", "identity")  # of a finished set
+SERVED_AS = {"remapper": "generator", "editing-encoder": "encoder"}  # theirs, trained further
 
 
 def write(folder: Path, part: str, weights: dict[str, torch.Tensor]) -> None:
@@ -35,8 +36,9 @@ def read(folder: Path, part: str) -> dict[str, torch.Tensor]:
 def _finished(folder: Path, part: str) -> Path:
     path = folder / f"{part}.safetensors"
     if not path.exists():
+        stage = "adapter" if part == "editing-encoder" else part
         raise checkpoints.CheckpointError(
-            f"{path} is missing: run python -m clipinverter.training {part} first."
+            f"{path} is missing: run python -m clipinverter.training {stage} first."
         )
     return path
 
@@ -68,9 +70,19 @@ def remapped(folder: Path, domain: Domain) -> RemapperGenerator:
     return _filled(build_networks(domain)[0], read(folder, "remapper"))
 
 
-def encoder(folder: Path, domain: Domain) -> tuple[Encoder, torch.Tensor]:
-    """The trained encoder, frozen, and latent_avg [n_latent, style_dim]."""
-    weights = read(folder, "encoder")
+def write_encoder(folder: Path, part: str, network: Encoder, latent_avg: torch.Tensor) -> None:
+    """Saves an encoder as `part`, with latent_avg [n_latent, style_dim]."""
+    write(folder, part, {**network.state_dict(), "latent_avg": latent_avg})
+
+
+def encoder(
+    folder: Path, domain: Domain, part: str = "editing-encoder"
+) -> tuple[Encoder, torch.Tensor]:
+    """The trained encoder, frozen, and latent_avg [n_latent, style_dim].
+
+    part: "encoder" as its own stage leaves it, or "editing-encoder", whose heads have learnt with the adapter.
+    """
+    weights = read(folder, part)
     latent_avg = weights.pop("latent_avg")
     return _filled(build_networks(domain)[1], weights), latent_avg
 
@@ -101,5 +113,4 @@ def export(folder: Path, target: Path, parts: Collection[str] = PARTS) -> None:
     files = {part: _finished(folder, part) for part in parts}
     target.mkdir(parents=True, exist_ok=True)
     for part, file in files.items():
-        name = "generator" if part == "remapper" else part  # it is part of its generator's file
-        shutil.copyfile(file, target / f"{name}.safetensors")
+        shutil.copyfile(file, target / f"{SERVED_AS.get(part, part)}.safetensors")
