@@ -21,15 +21,17 @@ from clipinverter.clip import TextImageModel
 from clipinverter.domains import Domain
 from clipinverter.models.remapper import PARAMETERS as REMAPPER
 from clipinverter.models.stylegan2 import Generator
-from clipinverter.training import data, edits, mapping, weights
+from clipinverter.portraits.scene import ATTRIBUTES
+from clipinverter.training import data, mapping, weights
 from clipinverter.training.clip import label_distance
 from clipinverter.training.growth import grow
 from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
-from clipinverter.training.mapping import w_of
+from clipinverter.training.mapping import described_by, part_of, w_of
 from clipinverter.training.mobilenet import Perceptual, plain_tower
 
 PERCEPTUAL, LABELS = 0.6, 0.08
 FURTHEST = 2.0  # how far beyond a scene the w of half of the pictures may lie, see `stretched`
+STRETCHED = 0.3  # the share of variables in which it does
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,17 @@ def draw(generator: Generator, w: Tensor) -> Tensor:
     return generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")
 
 
-def stretched(
-    w: Tensor, latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator
-) -> Tensor:
-    """Half of w [B, style_dim], which show scenes of latents [B, N_LATENTS], as a strong edit would leave them: on the
-    way from another look of the same person, up to `FURTHEST` times as far. They are to look like the scene still."""
-    other = edits.sample(latents, frequency, rng).edited_latents
-    factor = torch.from_numpy(rng.uniform(1, FURTHEST, (len(w), 1))).float()
-    factor[::2] = 1.0
-    return w + (factor - 1) * (w - w_of(other, w.shape[1]))
+def stretched(w: Tensor, rng: np.random.Generator) -> Tensor:
+    """Half of w [B, style_dim] of scenes as strong edits would leave them: in some of what attributes are about they
+    lie further from another scene, up to `FURTHEST` times as far. They are to look like their scenes still."""
+    other = w_of(data.random_latents(len(w), rng), w.shape[1])
+    named = sorted({attribute.variable for attribute in ATTRIBUTES.values()})
+    strong = torch.stack(
+        [described_by({name for name in named if rng.random() < STRETCHED}) for _ in w]
+    )
+    further = torch.from_numpy(rng.uniform(0, FURTHEST - 1, (len(w), 1))).float()
+    further[::2] = 0
+    return w + further * part_of(w - other, strong)
 
 
 def step_of(
@@ -116,7 +120,7 @@ def step_of(
         indices = rng.integers(len(rendered), size=phase.batch)
         real = rendered.batch(indices, phase.size)
         latents = rendered.latents[indices]
-        w = stretched(w_of(latents, generator.style_dim), latents, rendered.frequency, rng)
+        w = stretched(w_of(latents, generator.style_dim), rng)
         with bfloat16():
             drawn = draw(generator, w)
             fake = drawn.detach().requires_grad_()
