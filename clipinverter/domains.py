@@ -85,8 +85,8 @@ PORTRAITS = Domain(
     title="Synthetic portraits",
     note=(
         "The built-in model was trained on computer-drawn people only: it redraws every photo as a "
-        "synthetic portrait, a likeness in kind and not in person. Of several wishes at once some may "
-        "not come true; a strength of 1.5 shows more. For photographs there is the authors' model: "
+        "synthetic portrait, a likeness in kind and not in person. Of several wishes at once one may "
+        "not come true. For photographs there is the authors' model: "
         "`python -m clipinverter download faces`, then `make demo DOMAIN=faces`."
     ),
     image_size=256,
@@ -101,9 +101,9 @@ PORTRAITS = Domain(
     encoder_widths=(64, 128, 256),
     head_width=120,
     files=_files(
-        generator="62f334a320a623b5abef43c3819f9668b007a515ba190700f507257b18e725d6",
-        encoder="9ddcfb57b23629c7584a20c74e8a0bf533db422193c6d291819d61133acbf983",
-        adapter="7ac4291946b9a36f096898f016eb71e0095823cc21a8bb60ca0e16e41f5a395c",
+        generator="140a705c29ad9c2d2eb7c2e065589c0d867a10c551ee48f250b8675a7df00fd8",
+        encoder="718bb551f74b975d0b166c9a3618330d5f333b865f22f4db998b51084b712ecc",
+        adapter="77adf59bb60ab4ba69b2c0e31155949934b59883987f19a5cfc559cb64f7f12c",
         clip="b44ff04ec9eb9823961c6a5e2a504709df26964bdd09b31564c2d1dc24b49ef6",
         identity="75cdf88f054833c38e80549ebe46c406f366e1fa2447ee99d937ab7dda04cc0a",
     ),
