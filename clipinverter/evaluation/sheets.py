@@ -25,7 +25,7 @@ def grid(
 
 
 def edits(
-    editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str], cell: int = 128
+    editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str], cell: int
 ) -> Image.Image:
     """Every aligned picture: as it is, inverted, and edited by every prompt."""
     rows = []
@@ -37,7 +37,7 @@ def edits(
     return grid(rows, ["picture", "inversion", *prompts], cell)
 
 
-def drawn_by_lot(editor: Editor, seed: int, cell: int = 128) -> Image.Image:
+def drawn_by_lot(editor: Editor, seed: int, cell: int) -> Image.Image:
     """A sheet of held-out portraits and of prompts that the seed picks, not a hand."""
     held = held_out(PORTRAITS, editor.models.domain.image_size, seed)
     photos = [to_pil(h.image[None]) for h in held]

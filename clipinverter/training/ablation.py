@@ -56,7 +56,7 @@ def repeated(
     )
     losses = replace(adapter.LOSSES, **{without: 0.0}) if without else adapter.LOSSES
     loss_of = adapter.last_step(teachers, net, rendered, losses)
-    optimizer = encoder.optimizer_of(net, 0.3)
+    optimizer = encoder.optimizer_of(net, adapter.LAST_FACTOR)
     for i in range(STEPS):
         set_rate(optimizer, cosine(i, STEPS, warmup=5))
         loss, _ = loss_of(np.random.default_rng([SEED, i]))

@@ -37,6 +37,7 @@ Loss = tuple[Tensor, Mapping[str, float]]  # and numbers to log
 BASE_STEPS, BASE_BATCH = 6000, 128
 ROWS_STEPS, ROWS_BATCH = 700, 32
 STEPS, BATCH = 60, 8
+LAST_FACTOR = 0.3  # of the usual rate, in the last stage
 KEPT = 2.0  # weight of what the heads said before, the squared error against its own square
 KEPT_SHARE = 4  # one picture in so many is for that
 SHORT = 3.0  # weight of falling short, see `distance`
@@ -117,7 +118,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         weights.write_encoder(folder, "editing-encoder", teachers.encoder, teachers.latent_avg)
 
     heads.requires_grad_(False)
-    optimizer = encoder.optimizer_of(adapter, 0.3)
+    optimizer = encoder.optimizer_of(adapter, LAST_FACTOR)
     loss_of = last_step(teachers, adapter, rendered)
     stage = stage_of("adapter", max(1, int(STEPS * scale)), adapter, optimizer, loss_of)
     run(stage, folder, resume=resume)
