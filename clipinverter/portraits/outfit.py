@@ -12,8 +12,15 @@ from .surfaces import Part, hsv, surface, tube
 
 
 def clothes_colour(scene: Scene) -> tuple[float, float, float]:
+    """Linear red, green and blue of what the person wears."""
     a, b, c = (float(ndtr(x)) for x in scene.values["clothes_colour"])
     return hsv(a, 0.75 * b, 0.15 + 0.75 * c)
+
+
+def hat_colour(scene: Scene) -> tuple[float, float, float]:
+    """Linear red, green and blue of the hat, whether worn or not: it goes with the clothes."""
+    a, b, c = (float(ndtr(x)) for x in scene.values["clothes_colour"])
+    return hsv(a + 0.45 + 0.2 * b, 0.35 + 0.5 * c, 0.25 + 0.5 * b)
 
 
 def parts(scene: Scene, head: Head) -> list[Part]:
@@ -200,8 +207,7 @@ def _lens(rim: np.ndarray, dark: bool) -> Part:
 
 def hat(scene: Scene, head: Head) -> list[Part]:
     """A knitted hat with a folded brim, over the scalp above the brows."""
-    a, b, c = (float(ndtr(x)) for x in scene.values["clothes_colour"])
-    colour = hsv(a + 0.45 + 0.2 * b, 0.35 + 0.5 * c, 0.25 + 0.5 * b)
+    colour = hat_colour(scene)
     azimuth = np.linspace(-np.pi, np.pi, 65)
     bottom = (
         0.62 + 0.0 * azimuth - 0.25 * (0.5 + 0.5 * np.cos(azimuth)) - 0.1 * np.abs(np.sin(azimuth))

@@ -114,10 +114,10 @@ def recolour(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Images [B, 3, S, S] in [-1, 1] under another light and by another camera."""
     batch = len(images)
     one = (batch, 1, 1, 1)
-    gain = torch.from_numpy(rng.normal(1, 0.15, (batch, 3, 1, 1))).float()
-    cast = torch.from_numpy(rng.normal(0, 0.08, (batch, 3, 1, 1))).float()
-    contrast = torch.from_numpy(np.exp(rng.normal(0, 0.2, one))).float()
-    gamma = torch.from_numpy(np.exp(rng.normal(0, 0.2, one))).float()
+    gain = torch.from_numpy(rng.normal(1, 0.12, (batch, 3, 1, 1))).float()
+    cast = torch.from_numpy(rng.normal(0, 0.06, (batch, 3, 1, 1))).float()
+    contrast = torch.from_numpy(np.exp(rng.normal(0, 0.15, one))).float()
+    gamma = torch.from_numpy(np.exp(rng.normal(0, 0.15, one))).float()
     images = ((images + 1) / 2).clamp(1e-3, 1) ** gamma * 2 - 1
     return (images * gain * contrast + cast).clamp(-1, 1)
 

@@ -3,7 +3,8 @@
 Every picture's w is known, so it is regressed directly, first on renders alone (which needs no generator yet) and the
 base row alone (e4e's progressive training). The trunk is the text-image model's image tower, which came from
 photographs. Its head learns on what the frozen trunk says of heavily augmented renders; then the trunk moves a little.
-The more it learns of renders, the less it knows of photographs. The other rows' offsets follow, with the losses on
+The more it learns of renders, the less it knows of photographs. Colours of backdrop and clothes are asked of pictures
+as they were drawn, since augmentation puts others in their place. The other rows' offsets follow, with the losses on
 pictures (L2, perceptual, identity), the colours of which they are to redraw as they see them; trunk and base row stay
 as they are by then, so that adapters can learn from them before the generator is finished.
 """
@@ -31,16 +32,15 @@ from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.training import data, mobilenet, weights
 from clipinverter.training.clutter import clutter
 from clipinverter.training.loop import bfloat16, run, stage_of
-from clipinverter.training.mapping import sharp_distance, w_of
+from clipinverter.training.mapping import of_kind, sharp_distance, w_of
 from clipinverter.training.mobilenet import Perceptual
 
 HEAD_STEPS, HEAD_BATCH = 4000, 64
 BASE_STEPS, BASE_BATCH = 700, 32
 STEPS, BATCH = 1600, 8
 TRUNK_RATE = 3e-4
-CLUTTERED = 0.3  # share of pictures with another background while the offsets learn
 VERSIONS = 3  # of every render that the head learns from
-W, L2, PERCEPTUAL, IDENTITY, DELTA = 0.5, 3.0, 0.6, 0.1, 2e-3
+W, L2, PERCEPTUAL, IDENTITY, DELTA = 1.0, 6.0, 0.6, 0.1, 2e-3
 
 
 def build(domain: Domain, text_image: TextImageModel) -> Encoder:
@@ -124,9 +124,11 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
     def layers() -> tuple[Tensor, Tensor]:
         return trunk_layers(encoder, rendered)
 
-    def base_loss(codes: Tensor, latents: np.ndarray) -> tuple[Tensor, dict[str, float]]:
+    def base_loss(
+        codes: Tensor, latents: np.ndarray, asked: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
         w = w_of(latents, domain.style_dim)
-        loss = sharp_distance(codes.float() + latent_avg[0], w)
+        loss = sharp_distance(codes.float() + latent_avg[0], w, asked)
         return loss, {"w": loss.item()}
 
     def head_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -134,7 +136,10 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         kept = (channels_last(x[torch.from_numpy(rows)].float()) for x in layers())
         with bfloat16():
             codes = encoder.styles[0](encoder.mobilenet.coarse(*kept))
-        return base_loss(codes, rendered.latents[rows % len(rendered)])
+        as_drawn = torch.from_numpy(rows < len(rendered))[:, None]
+        return base_loss(
+            codes, rendered.latents[rows % len(rendered)], as_drawn | ~of_kind("colour")
+        )
 
     def base_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         indices = rng.integers(len(rendered), size=BASE_BATCH)
@@ -142,7 +147,7 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
         seen = data.snapshots(renders, rendered.latents[indices], rng)
         with bfloat16():
             codes = encoder.styles[0](encoder.trunk_features(seen)[2])
-        return base_loss(codes, rendered.latents[indices])
+        return base_loss(codes, rendered.latents[indices], ~of_kind("colour"))
 
     @cache
     def teachers() -> tuple[RemapperGenerator, ArcFace, Perceptual]:
@@ -152,21 +157,25 @@ def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: fl
 
     def full_step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Another light or another background belongs to what is to be redrawn: the rows' offsets are for what the
-        base row does not say, colours above all. Blur, noise and shifts do not."""
+        base row does not say, colours above all. Blur, noise and shifts do not. Half of the pictures are renders as
+        they are, whose scenes tell the colours."""
         generator, identity, perceptual = teachers()
         indices = rng.integers(len(rendered), size=BATCH)
         latents = rendered.latents[indices]
-        renders = clutter(rendered.batch(indices, domain.image_size), latents, rng, CLUTTERED)
+        renders = rendered.batch(indices, domain.image_size)
         half = BATCH // 2
-        pictures = torch.cat([data.recolour(renders[:half], rng), renders[half:]])
-        seen = data.blemish(data.fit(pictures, encoder.input_size), rng)
+        others = data.recolour(clutter(renders[:half], latents[:half], rng), rng)
+        pictures = torch.cat([others, renders[half:]])
+        asked = (torch.arange(BATCH) >= half)[:, None, None] | ~of_kind("colour")
+        seen = data.fit(pictures, encoder.input_size)
+        seen = torch.cat([data.blemish(seen[:half], rng), seen[half:]])
         w = w_of(latents, domain.style_dim)
         with bfloat16():
             codes = encoder(seen).float()
             w_plus = codes + latent_avg
             redrawn = generator(w_plus, noise="none")
             losses = {
-                "w": W * sharp_distance(w_plus, w[:, None]),
+                "w": W * sharp_distance(w_plus, w[:, None], asked),
                 "delta": DELTA * delta_loss(codes),
                 "l2": L2 * F.mse_loss(redrawn.float(), pictures),
                 "perceptual": PERCEPTUAL * perceptual(redrawn, pictures),

@@ -8,9 +8,10 @@ every attribute is a direction.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from clipinverter.models.stylegan2 import Generator
+from clipinverter.portraits.outfit import clothes_colour, hat_colour
+from clipinverter.portraits.render import backdrop
 from clipinverter.portraits.scene import Scene
 from clipinverter.portraits.variables import VARIABLES, Choice, Free
 from clipinverter.training import data
@@ -26,38 +29,63 @@ from clipinverter.training.loop import Average, Stage, cosine, run, set_rate
 
 STEPS, BATCH, SCENES = 4000, 256, 40_000
 LABEL = 2.0  # how far a label moves w, against 1 for a standard deviation of a continuous quantity
+COLOUR = 5.0  # how far black and white are apart
+GAMMA = 2.2  # of the pictures, in which colours are described
 SPREAD = 1.5  # brings w to about unit variance
 
 
-def description(scene: Scene, names: Collection[str] | None = None) -> np.ndarray:
-    """Everything a scene shows as one vector: the continuous quantities, and every label as 0 or `LABEL`; or only
-    what the variables of these names say."""
-    parts: list[float] = []
+Kind = Literal["quantity", "label", "colour"]
+
+
+def _told(scene: Scene) -> Iterator[tuple[str, Kind, Sequence[float]]]:
+    """What w is to say: variables, and numbers of one kind about them."""
     for v in VARIABLES:
-        if names is not None and v.name not in names:
-            continue
         value = scene.values[v.name]
         if isinstance(v, Free):
-            parts.extend(value)
+            yield v.name, "quantity", value
         elif isinstance(v, Choice):
-            parts.extend(LABEL * (value == option) for option in v.options)
+            yield v.name, "label", [LABEL * (value == option) for option in v.options]
         else:
+            yield v.name, "quantity", [float(ndtri(np.clip(value, 1e-4, 1 - 1e-4)))]
             label = scene.label(v.name)
-            parts.append(float(ndtri(np.clip(value, 1e-4, 1 - 1e-4))))
-            parts.extend(LABEL * (label == name) for name, _, _ in v.labels)
-    return np.array(parts, dtype=np.float32)
+            yield v.name, "label", [LABEL * (label == name) for name, _, _ in v.labels]
+    for name, numbers in _colours(scene).items():
+        yield name, "colour", numbers
+
+
+def _colours(scene: Scene) -> dict[str, np.ndarray]:
+    """Large areas as they are seen. The scene draws a hue in a circle and a saturation; neither the encoder nor the
+    generator finds the way from there to red, green and blue."""
+    behind = backdrop(scene)
+    middle = (behind["low"] ** (1 / GAMMA) + behind["high"] ** (1 / GAMMA)) / 2
+    worn, hat = (np.array(c(scene)) ** (1 / GAMMA) - 0.5 for c in (clothes_colour, hat_colour))
+    return {
+        "backdrop": np.array([*(COLOUR * (middle - 0.5)), *behind["direction"]]),
+        "clothes_colour": COLOUR * worn,
+        "hat": COLOUR * hat * (scene.label("hat") is not None),
+    }
+
+
+def description(scene: Scene, names: Collection[str] | None = None) -> np.ndarray:
+    """Everything a scene shows as one vector: the continuous quantities, every label as 0 or `LABEL`, and the colours
+    of large areas; or only what is about the variables of these names."""
+    parts = [numbers for name, _, numbers in _told(scene) if names is None or name in names]
+    return np.concatenate(parts).astype(np.float32)
 
 
 @cache
-def directions(size: int, width: int, seed: int) -> np.ndarray:
-    """Fixed orthonormal columns [width, size]: where each of `size` numbers points.
+def directions(size: int, width: int, seed: int, more: int = 0) -> np.ndarray:
+    """Fixed orthonormal columns [width, size + more]: where each of `size` numbers points, whatever `more` is, and what
+    is orthogonal to them.
 
     Raises ValueError where there are fewer dimensions than numbers.
     """
-    if size > width:
-        raise ValueError(f"a description of {size} numbers does not fit into {width} dimensions")
+    if size + more > width:
+        raise ValueError(
+            f"a description of {size + more} numbers does not fit into {width} dimensions"
+        )
     noise = np.random.default_rng(seed).standard_normal((width, size))
-    return np.linalg.qr(noise)[0].astype(np.float32)
+    return np.linalg.qr(noise, mode="complete")[0][:, : size + more].astype(np.float32)
 
 
 def descriptions(latents: np.ndarray, names: Collection[str] | None = None) -> np.ndarray:
@@ -71,12 +99,15 @@ def average_description(seed: int, names: Collection[str] | None = None) -> np.n
     return descriptions(data.random_latents(4096, np.random.default_rng(seed)), names).mean(axis=0)
 
 
+@cache
 def axes(style_dim: int) -> Tensor:
     """Where in W each number of a description points: orthonormal columns [style_dim, K].
 
     Raises ValueError where W has too few dimensions.
     """
-    return torch.from_numpy(directions(len(average_description(1)), style_dim, 20232))
+    colours = int(of_kind("colour").sum())
+    others = len(of_kind("colour")) - colours  # which need not move for the sake of colours
+    return torch.from_numpy(directions(others, style_dim, 20232, more=colours))
 
 
 def w_of(latents: np.ndarray, style_dim: int) -> Tensor:
@@ -88,25 +119,27 @@ def w_of(latents: np.ndarray, style_dim: int) -> Tensor:
     return described @ (SPREAD * axes(style_dim)).T
 
 
-@cache
-def columns_of(name: str) -> slice:
-    """Where `description` speaks of a variable."""
-    scene = Scene.from_seed(0)
-    start = 0
-    for v in VARIABLES:
-        length = len(description(scene, (v.name,)))
-        if v.name == name:
-            return slice(start, start + length)
-        start += length
-    raise KeyError(name)
-
-
 def described_by(variables: Collection[str]) -> Tensor:
-    """Which numbers of `description` speak of these variables: bool [K]."""
-    chosen = torch.zeros(len(average_description(1)), dtype=torch.bool)
-    for name in variables:
-        chosen[columns_of(name)] = True
-    return chosen
+    """Which numbers of `description` are about these variables: bool [K].
+
+    Raises KeyError for an unknown one.
+    """
+    about = [name for name, _ in _subjects()]
+    if unknown := set(variables) - set(about):
+        raise KeyError(min(unknown))
+    return torch.tensor([name in variables for name in about])
+
+
+def of_kind(kind: Kind) -> Tensor:
+    """Which numbers of `description` are of one kind: bool [K]."""
+    return torch.tensor([each == kind for _, each in _subjects()])
+
+
+@cache
+def _subjects() -> tuple[tuple[str, Kind], ...]:
+    """The variable that each number of `description` is about, and its kind."""
+    told = _told(Scene.from_seed(0))
+    return tuple((name, kind) for name, kind, numbers in told for _ in numbers)
 
 
 def part_of(w: Tensor, chosen: Tensor) -> Tensor:
@@ -115,17 +148,23 @@ def part_of(w: Tensor, chosen: Tensor) -> Tensor:
     return ((w @ to_w) * chosen) @ to_w.T
 
 
-def sharp_distance(w: Tensor, true: Tensor) -> Tensor:
-    """Mean distance of w [..., D] from the true ones, number by number of the description.
+def sharp_distance(w: Tensor, true: Tensor, asked: Tensor | None = None) -> Tensor:
+    """Mean distance of w [..., D] from the true ones, number by number of the description; asked [..., K] bool: only
+    of these.
 
-    To the power of 1.5: with squares, one who is unsure of a label does best with a bit of each, and hair that is
-    probably black, perhaps green, turns out greenish. So what is unlikely is left out.
+    To the power of 1.5, labels of 1.1: with squares, one who is unsure of a label does best with a bit of each, and
+    hair that is probably black, perhaps green, turns out greenish, a woman by three chances of four half a man. So
+    what is unlikely is left out.
     """
     to_w = axes(w.shape[-1])
     error = w - true
     described = error @ to_w
     rest = error - described @ to_w.T  # which no scene has
-    return (described / SPREAD).abs().pow(1.5).mean() + rest.square().mean()
+    off = (described / SPREAD).abs()
+    distance = torch.where(of_kind("label"), off.pow(1.1), off.pow(1.5))
+    if asked is not None:
+        distance = distance[asked.expand_as(distance)]
+    return distance.mean() + rest.square().mean()
 
 
 def train(generator: Generator, folder: Path, *, resume: bool, scale: float = 1.0) -> Average:
