@@ -22,14 +22,16 @@ from torch import Tensor, nn
 from clipinverter import clip as towers
 from clipinverter.clip import TextImageModel
 from clipinverter.portraits.captions import text_of
+from clipinverter.portraits.hair_words import COLOURS
 from clipinverter.portraits.scene import groups
-from clipinverter.training import data, mobilenet, phrases, weights
+from clipinverter.training import colour_names, data, mobilenet, phrases, weights
 from clipinverter.training.loop import bfloat16, run, stage_of, write
 from clipinverter.training.mapping import directions
 
 TEXT_STEPS, TEXT_BATCH = 1800, 128
 IMAGE_STEPS, IMAGE_BATCH = 500, 64
 SAID = 60  # ways to say an attribute that other phrases are compared with
+COLOURED = 10  # phrases about hair of each colour with a name
 WORD_NOISE = 0.02  # of unit vectors, a number
 VAGUE = 0.4  # how far from the anchors the words may be that images have to tell apart
 SHARPNESS = 50.0  # inverse temperature of the comparison of images and captions
@@ -114,9 +116,13 @@ def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: float) -> Tens
     return torch.stack(losses).mean()
 
 
-def label_distance(image_hat: Tensor, image: Tensor) -> Tensor:
+def label_distance(image_hat: Tensor, image: Tensor, clearer: Tensor | None = None) -> Tensor:
     """How differently two batches of image embeddings [N, D] answer the zero-shot questions: the mean divergence of
-    the answers over variables, 0 for equal ones. Gradients flow into `image_hat` only."""
+    the answers over variables, 0 for equal ones. Gradients flow into `image_hat` only.
+
+    clearer [N, A]: attributes with a number above 0 are to show in `image_hat` by that many log odds more than in
+        `image`; what they fall short of it is added.
+    """
     places = torch.cat([anchors(image.shape[1]), torch.zeros(1, image.shape[1])])
     logits_hat, logits = (
         SHARPNESS * F.normalize(x.float(), dim=1) @ places.t() for x in (image_hat, image.detach())
@@ -125,8 +131,17 @@ def label_distance(image_hat: Tensor, image: Tensor) -> Tensor:
     for members in map(list, groups()):
         columns = members if len(members) > 1 else [*members, len(places) - 1]
         said_hat, said = (x[:, columns].log_softmax(dim=1) for x in (logits_hat, logits))
-        distances.append(F.kl_div(said_hat, said, reduction="batchmean", log_target=True))
+        distance = F.kl_div(said_hat, said, reduction="batchmean", log_target=True)
+        if clearer is not None:
+            more = clearer[:, members]
+            short = F.relu(_log_odds(said) + more - _log_odds(said_hat))[:, : len(members)]
+            distance = distance + (short * (more > 0)).sum(dim=1).mean()
+        distances.append(distance)
     return torch.stack(distances).mean()
+
+
+def _log_odds(log_probability: Tensor) -> Tensor:
+    return log_probability - torch.log(-torch.expm1(log_probability.clamp(max=-1e-4)))
 
 
 def anchors(width: int) -> Tensor:
@@ -161,7 +176,8 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
 
     @cache
     def others() -> tuple[list[str], Tensor]:
-        """Phrases with all other words, and their places; kept in a file, they take minutes."""
+        """Phrases with all other words and about hair of all colours, and their places; kept in a file, they take
+        minutes."""
         path = folder / "phrases.pt"
         if not path.exists():
             rng = np.random.default_rng(20234)
@@ -171,6 +187,10 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
             texts = phrases.phrases(model.tokenizer, rng)
             texts = texts[: max(TEXT_BATCH, int(len(texts) * scale))]
             meant = phrases.meanings(known, places, texts)
+            hair = [data.NAMES.index(name) for name in COLOURS]
+            for _ in range(COLOURED):
+                more, there = colour_names.phrases(anchors(width)[hair], rng)
+                texts, meant = texts + more, torch.cat([meant, there])
             write(path, {"texts": texts, "places": meant.half()})
         found = torch.load(path, weights_only=True)
         return found["texts"], found["places"].float()

@@ -29,9 +29,11 @@ from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, r
 from clipinverter.training.mapping import described_by, part_of, w_of
 from clipinverter.training.mobilenet import Perceptual, plain_tower
 
-PERCEPTUAL, LABELS = 0.6, 0.08
+MODULATION = 5.0  # times the rate: layers that read w
+PERCEPTUAL, LABELS = 0.6, 0.12
 FURTHEST = 2.0  # how far beyond a scene the w of half of the pictures may lie, see `stretched`
-STRETCHED = 0.3  # the share of variables in which it does
+STRETCHED = 0.4  # the share of variables in which it does
+CLEARER = 3.0  # log odds by which what is stretched to twice its length is to show more
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,15 @@ def synthesis_of(generator: Generator) -> list[nn.Parameter]:
 
 def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
     """Adam. The mapping network is taught already, and the noise strengths stay zero: the teacher has nothing
-    random."""
-    return torch.optim.Adam(synthesis_of(generator), lr=phase.rate, betas=(0.9, 0.99))
+    random. What reads w learns faster than the rest: its learning rate is equalised, so that in some thousand steps
+    it could hardly turn to what w says of colours."""
+    synthesis_of(generator)
+    reading, rest = [], []
+    for name, parameter in generator.named_parameters():
+        if parameter.requires_grad:
+            (reading if ".modulation." in name else rest).append(parameter)
+    groups = [{"params": reading, "lr": MODULATION * phase.rate}, {"params": rest}]
+    return torch.optim.Adam(groups, lr=phase.rate, betas=(0.9, 0.99))
 
 
 def given(path: Path) -> dict[str, Tensor]:
@@ -91,17 +100,22 @@ def draw(generator: Generator, w: Tensor) -> Tensor:
     return generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")
 
 
-def stretched(w: Tensor, rng: np.random.Generator) -> Tensor:
+def stretched(w: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Half of w [B, style_dim] of scenes as strong edits would leave them: in some of what attributes are about they
-    lie further from another scene, up to `FURTHEST` times as far. They are to look like their scenes still."""
+    lie further from another scene, up to `FURTHEST` times as far. They are to look like their scenes still, and what
+    is stretched is to be clearer.
+
+    Returns:
+        w, and by how many log odds each attribute that shows should show more, [B, len(data.NAMES)].
+    """
     other = w_of(data.random_latents(len(w), rng), w.shape[1])
     named = sorted({attribute.variable for attribute in ATTRIBUTES.values()})
-    strong = torch.stack(
-        [described_by({name for name in named if rng.random() < STRETCHED}) for _ in w]
-    )
+    strong = [{name for name in named if rng.random() < STRETCHED} for _ in w]
     further = torch.from_numpy(rng.uniform(0, FURTHEST - 1, (len(w), 1))).float()
     further[::2] = 0
-    return w + further * part_of(w - other, strong)
+    moved = further * part_of(w - other, torch.stack([described_by(names) for names in strong]))
+    affected = [[a.variable in names for a in ATTRIBUTES.values()] for names in strong]
+    return w + moved, CLEARER * further * torch.tensor(affected)
 
 
 def step_of(
@@ -120,7 +134,8 @@ def step_of(
         indices = rng.integers(len(rendered), size=phase.batch)
         real = rendered.batch(indices, phase.size)
         latents = rendered.latents[indices]
-        w = stretched(w_of(latents, generator.style_dim), rng)
+        w, clearer = stretched(w_of(latents, generator.style_dim), rng)
+        clearer = clearer * torch.from_numpy(rendered.attributes[indices])
         with bfloat16():
             drawn = draw(generator, w)
             fake = drawn.detach().requires_grad_()
@@ -129,7 +144,7 @@ def step_of(
             with torch.no_grad():
                 wanted = text_image.embed_image(data.fit(real, text_image.image_size))
             described = text_image.embed_image(data.fit(fake, text_image.image_size))
-            loss_labels = label_distance(described, wanted)
+            loss_labels = label_distance(described, wanted, clearer)
         loss = loss_l1 + PERCEPTUAL * loss_perceptual + LABELS * loss_labels
         (pull,) = torch.autograd.grad(loss, fake)
         optimizer.zero_grad()
@@ -157,7 +172,8 @@ def train(
     """All phases in turn; each one writes generator.safetensors.
 
     A phase that is finished is not repeated on `resume`; the next one starts from its average. With `start`, the
-    weights of a generator that is no wider, training goes on at its size instead of from nothing.
+    weights of a generator that is no wider, training goes on from there at half the rate: first the layers up to half
+    its size, where most is learnt at half the cost, then all.
     """
     rendered = data.load(images)
     text_image = weights.text_image(folder)
@@ -165,7 +181,7 @@ def train(
     before = None if start is None else given(start)
     smallest = 0 if before is None else size_of(before)
     for phase in phases(domain.image_size, scale):
-        if phase.size < smallest:
+        if phase.size < smallest // 2:
             continue
         generator = Generator(
             phase.size, domain.style_dim, domain.n_mlp, domain.channel_base, domain.channel_max
@@ -174,11 +190,15 @@ def train(
             taught = mapping.train(generator, folder, resume=resume, scale=scale).module
             generator.style.load_state_dict(taught.state_dict())
         else:
-            grow(before, generator)
+            own = generator.state_dict()
+            lower = {name: old for name, old in before.items() if name in own}
+            grow(lower if phase.size < smallest else before, generator)
         average = Average(generator, 0.998)
+        if start is not None:
+            phase = replace(phase, rate=phase.rate / 2)
         optimizer, step = step_of(phase, generator, average, text_image, rendered)
         state = {"generator": generator, "optimizer": optimizer, "average": average}
         stage = Stage(phase.name, phase.steps, state, step)
         run(stage, folder, resume=resume)
-        before = average.module.state_dict()
+        before = {**(before or {}), **average.module.state_dict()}
         weights.write(folder, "generator", before)
