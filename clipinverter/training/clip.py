@@ -31,7 +31,6 @@ from clipinverter.training.mapping import directions
 TEXT_STEPS, TEXT_BATCH = 1800, 128
 IMAGE_STEPS, IMAGE_BATCH = 500, 64
 SAID = 60  # ways to say an attribute that other phrases are compared with
-COLOURED = 10  # phrases about hair of each colour with a name
 WORD_NOISE = 0.02  # of unit vectors, a number
 VAGUE = 0.4  # how far from the anchors the words may be that images have to tell apart
 SHARPNESS = 50.0  # inverse temperature of the comparison of images and captions
@@ -188,10 +187,9 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
             texts = texts[: max(TEXT_BATCH, int(len(texts) * scale))]
             meant = phrases.meanings(known, places, texts)
             hair = [data.NAMES.index(name) for name in COLOURS]
-            for _ in range(COLOURED):
-                more, there = colour_names.phrases(anchors(width)[hair], rng)
-                texts, meant = texts + more, torch.cat([meant, there])
-            write(path, {"texts": texts, "places": meant.half()})
+            coloured, there = colour_names.phrases(anchors(width)[hair], rng)
+            meant = torch.cat([meant, there])
+            write(path, {"texts": texts + coloured, "places": meant.half()})
         found = torch.load(path, weights_only=True)
         return found["texts"], found["places"].float()
 

@@ -17,6 +17,7 @@ from clipinverter.portraits.hair_words import COLOURS
 from clipinverter.training.phrases import kept_apart
 
 TEMPLATES = ("{} hair", "a person with {} hair", "{}-coloured hair", "{} haired")
+EACH = 10  # phrases with each name
 FAR = 15.0  # in each of red, green and blue, 0 to 255: colours that differ by more look different
 
 
@@ -38,7 +39,8 @@ def phrases(anchors: Tensor, rng: np.random.Generator) -> tuple[list[str], Tenso
         N texts and their places, unit vectors [N, D].
     """
     rgb = colours()
-    names = [name for name in rgb if not kept_apart() & set(re.findall("[a-z]+", name))]
+    apart = kept_apart()
+    names = [name for name in rgb if not apart & set(re.findall("[a-z]+", name))]
     known = [(i, w) for i, words in enumerate(COLOURS.values()) for w in words if w in rgb]
     distance = np.linalg.norm(
         np.array([rgb[name] for name in names])[:, None] - np.array([rgb[w] for _, w in known]),
@@ -46,5 +48,5 @@ def phrases(anchors: Tensor, rng: np.random.Generator) -> tuple[list[str], Tenso
     )
     near = torch.from_numpy(-distance / FAR).float().softmax(dim=1)
     places = F.normalize(near @ anchors[[i for i, _ in known]], dim=1)
-    texts = [TEMPLATES[rng.integers(len(TEMPLATES))].format(name) for name in names]
-    return texts, places
+    texts = [TEMPLATES[rng.integers(len(TEMPLATES))].format(name) for name in names * EACH]
+    return texts, places.repeat(EACH, 1)
