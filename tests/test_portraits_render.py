@@ -72,6 +72,18 @@ def test_expressions_move_the_mouth_and_not_the_skull():
     assert moved[q[:, 2] > 1.0].max() < 0.01
 
 
+def test_closed_eyes_hide_the_eyes_and_nothing_else():
+    """Eyes of any colour look the same once they are closed, and the rest of the picture stays."""
+    scene = Scene.from_seed(2).edited("man").edited("neutral expression").edited("no glasses")
+    blue, brown = (scene.edited("open eyes").edited(f"{c} eyes") for c in ("blue", "brown"))
+    shut = [render(s.edited("eyes closed"), 256).astype(int) for s in (blue, brown)]
+    assert np.array_equal(*shut)
+    changed = np.abs(render(blue, 256).astype(int) - shut[0]).max(2) > 12
+    rows = np.flatnonzero(changed.any(axis=1))
+    assert changed.sum() > 100
+    assert np.ptp(rows) < 0.15 * 256
+
+
 def test_hair_stays_out_of_the_face():
     """Long hair without bangs leaves eyes, nose and mouth free."""
     checked = 0

@@ -67,6 +67,7 @@ _OPEN = {"jawOpen": 0.24, "mouthLowerDownLeft": 0.25, "mouthLowerDownRight": 0.2
          "mouthUpperUpLeft": 0.2, "mouthUpperUpRight": 0.2}  # fmt: skip
 _OPEN_SMILE = {"jawOpen": 0.13, "mouthLowerDownLeft": 0.35, "mouthLowerDownRight": 0.35,
                "mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5}  # fmt: skip
+_CLOSED = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "eyeSquintLeft": 0.0, "eyeSquintRight": 0.0}
 
 ACTIONS = sorted({a for e in (*_EXPRESSIONS.values(), _OPEN, _OPEN_SMILE) for a in e})
 LOCAL_CHANGES = sorted({*SHAPE, *WEIGHT, *NOSE, *LIPS, *MAN, *ARCHED})
@@ -157,6 +158,8 @@ def _coefficients(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     if scene.label("mouth open") and expression != "surprised":
         for name, amount in (_OPEN_SMILE if expression == "smiling" else _OPEN).items():
             actions[name] += amount
+    if scene.label("eyes closed"):
+        actions |= _CLOSED
     action = np.array([actions[n] for n in ACTIONS])
     return np.r_[meshes, local, 0 * action], np.r_[meshes, local, action]
 

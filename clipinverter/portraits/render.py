@@ -96,6 +96,7 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
         "bald": 1.0 if scene.label("hair_style") == "bald" else 0.0,
         "man": 0.0 if woman else 1.0,
         "angry": 1.0 if scene.label("expression") == "angry" else 0.0,
+        "closed": 1.0 if scene.label("eyes closed") else 0.0,
         "brow": (thickness * (0.75 if woman else 1.15), 1.0 if scene.label("arched eyebrows") else 0.0, 0.95,
                  0.9 if kind in ("beard", "goatee", "moustache") else 0.0),
     }  # fmt: skip

@@ -27,6 +27,7 @@ _PLAIN = {
     "glasses": ("no glasses", "none"),
     "expression": ("neutral expression", "neutral"),
     "mouth open": ("closed mouth", None),
+    "eyes closed": ("open eyes", None),
     "hat": ("no hat", None),
     "earrings": ("no earrings", None),
     "heavy makeup": ("no makeup", None),
@@ -151,7 +152,9 @@ class Scene:
             return False
         if self.label("hair_style") == "bald" and a.variable in _HAIR_NEEDED:
             return False
-        if a.variable == "eye_colour" and self.label("glasses") == "sunglasses":
+        if a.variable in ("eye_colour", "eyes closed") and self.label("glasses") == "sunglasses":
+            return False
+        if a.variable == "eye_colour" and self.label("eyes closed"):
             return False
         if self.label("hat") and attribute in ("bangs", "receding hairline", "bald", "bun"):
             return False

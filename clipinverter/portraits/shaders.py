@@ -39,7 +39,7 @@ HEAD_FRAGMENT = (
     + """
 in vec3 vp, vn, vq; in vec4 vm; in vec2 vh; out vec4 colour;
 uniform vec3 skin, lip_colour, hair_colour, brow_colour, shadow_colour;
-uniform float melanin, age, blush, freckles, makeup, lipstick, stubble, bald, man, angry, bags;
+uniform float melanin, age, blush, freckles, makeup, lipstick, stubble, bald, man, angry, bags, closed;
 uniform vec4 brow; /* thickness, arch, density, underpaint of facial hair */
 float line(float d, float w) { return exp(-d * d / (w * w)); }
 /* a soft ellipse around a point of the (mirrored) face */
@@ -88,8 +88,12 @@ void main() {
     float lid_area = line(length((vec2(ax - 0.52, q.z - 0.13)) / vec2(1.35, 0.8)), 0.24) * face;
     base = mix(base, shadow_colour, makeup * 0.9 * min(1.15 * lid_area, 1.0));
     base *= 1.0 - 0.12 * lid_area;
-    base = mix(base, vec3(0.012, 0.009, 0.008), lid * mix(0.35, 1.0, above)
-        * mix(0.55, 1.0, max(makeup, 0.65 * (1.0 - man))));
+    /* of closed eyes: on the lower lid, where the upper one rests */
+    float rim = length(vec2(ax - 0.515, q.z + 0.012) / vec2(0.195, 0.072)) + 0.2 * (noise(q * 60.0) - 0.5);
+    float resting = smoothstep(2.2, 1.9, rim) * smoothstep(0.01, -0.02, q.z) * face;
+    float lashes = mix(lid * mix(0.35, 1.0, above), max(lid, 0.95 * resting), closed);
+    base = mix(base, vec3(0.012, 0.009, 0.008), lashes
+        * mix(0.55, 1.0, max(max(makeup, 0.6 * closed), 0.65 * (1.0 - man))));
     /* brows */
     float u = (ax - 0.13) / 0.87;
     float centre = 0.275 - 0.035 * man + 0.07 * sin(clamp(u, 0.0, 1.0) * 2.6) - 0.05 * u

@@ -9,6 +9,7 @@ UNSEEN: dict[str, tuple[str, ...]] = {
     "sad": ("a sorrowful face", "a depressed look", "miserable"),
     "angry": ("an enraged face", "a hostile expression", "irate"),
     "surprised": ("an amazed face", "a startled look", "stunned"),
+    "eyes closed": ("a slumbering face", "snoozing"),
     "eyeglasses": ("spectacles", "wearing spectacles"),
     "sunglasses": ("tinted glasses", "black shades"),
     "hat": ("headwear", "wearing headgear"),

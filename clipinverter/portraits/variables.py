@@ -245,6 +245,7 @@ VARIABLES: tuple[Variable, ...] = (
     Free("light", 4),
     Free("hair_detail", 4),
     Free("glasses_detail", 2),
+    _yes("eyes closed", lambda v: 0.0 if v["expression"] == "surprised" else 0.1),
 )
 
 N_LATENTS = sum(v.size for v in VARIABLES)

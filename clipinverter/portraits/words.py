@@ -92,7 +92,7 @@ WORDS: dict[str, Words] = {
         having="big lips, full lips, thick lips, plump lips, pouty lips, fuller lips"
     ),
     "bald": _words(
-        adjective="bald, bald-headed, hairless, shaven-headed",
+        adjective="bald, bald-headed, hairless, smooth-headed",
         having="a bald head, no hair, a shaved head, a bald scalp, a shaven head, no hair at all",
         doing="without hair, bald on top",
         command="remove the hair, shave {their} head, make {them} bald, shave off {their} hair",
@@ -188,6 +188,18 @@ WORDS: dict[str, Words] = {
     "brown eyes": _words(adjective="brown-eyed", having="brown eyes, dark eyes, hazel eyes"),
     "blue eyes": _words(adjective="blue-eyed", having="blue eyes, bright blue eyes"),
     "green eyes": _words(adjective="green-eyed", having="green eyes, emerald eyes"),
+    "eyes closed": _words(
+        having="closed eyes, {their} eyes closed, eyes closed, eyes shut, {their} eyes shut, shut eyes, "
+        "both eyes closed, closed eyelids, lowered eyelids",
+        doing="closing {their} eyes, asleep, sleeping, blinking, keeping {their} eyes shut, fast asleep, dozing, "
+        "napping",
+        command="close {their} eyes, shut {their} eyes, close the eyes, make {them} sleep, make {them} blink",
+    ),
+    "open eyes": _words(
+        having="open eyes, {their} eyes open, eyes open, both eyes open, opened eyes",
+        doing="opening {their} eyes, awake, wide awake",
+        command="open {their} eyes, open the eyes, wake {them} up",
+    ),
     "no glasses": _words(
         wearing="no glasses, no eyeglasses, no eyewear",
         doing="not wearing glasses, without glasses",
