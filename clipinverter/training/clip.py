@@ -23,10 +23,10 @@ from clipinverter import clip as towers
 from clipinverter.clip import TextImageModel
 from clipinverter.portraits.captions import text_of
 from clipinverter.portraits.hair_words import COLOURS
-from clipinverter.portraits.scene import groups
+from clipinverter.portraits.scene import ATTRIBUTES, groups
 from clipinverter.training import colour_names, data, mobilenet, phrases, weights
 from clipinverter.training.loop import bfloat16, run, stage_of, write
-from clipinverter.training.mapping import directions
+from clipinverter.training.mapping import LATER, directions
 
 TEXT_STEPS, TEXT_BATCH = 1800, 128
 IMAGE_STEPS, IMAGE_BATCH = 500, 64
@@ -145,7 +145,8 @@ def _log_odds(log_probability: Tensor) -> Tensor:
 
 def anchors(width: int) -> Tensor:
     """One fixed unit vector an attribute, orthogonal to all others [A, width]: where both towers meet."""
-    return torch.from_numpy(directions(len(data.NAMES), width, 20233).T)
+    later = sum(attribute.variable in LATER for attribute in ATTRIBUTES.values())  # and last
+    return torch.from_numpy(directions(len(data.NAMES) - later, width, 20233, more=later).T)
 
 
 def meaning(chosen: Sequence[Sequence[str]], width: int) -> Tensor:

@@ -23,7 +23,7 @@ from clipinverter.models.stylegan2 import Generator
 from clipinverter.portraits.outfit import clothes_colour, hat_colour
 from clipinverter.portraits.render import backdrop
 from clipinverter.portraits.scene import Scene
-from clipinverter.portraits.variables import VARIABLES, Choice, Free
+from clipinverter.portraits.variables import VARIABLES, Choice, Free, Variable
 from clipinverter.training import data
 from clipinverter.training.loop import Average, Stage, cosine, run, set_rate
 
@@ -37,9 +37,23 @@ SPREAD = 1.5  # brings w to about unit variance
 Kind = Literal["quantity", "label", "colour"]
 
 
+LATER = ("eyes closed",)  # variables that w said nothing about at first
+
+
 def _told(scene: Scene) -> Iterator[tuple[str, Kind, Sequence[float]]]:
-    """What w is to say: variables, and numbers of one kind about them."""
-    for v in VARIABLES:
+    """What w is to say: variables, and numbers of one kind about them. What was added later comes last, so that the
+    rest keeps its directions."""
+    yield from _drawn(scene, [v for v in VARIABLES if v.name not in LATER])
+    for name, numbers in _colours(scene).items():
+        yield name, "colour", numbers
+    yield from _drawn(scene, [v for v in VARIABLES if v.name in LATER])
+
+
+def _drawn(
+    scene: Scene, variables: Sequence[Variable]
+) -> Iterator[tuple[str, Kind, Sequence[float]]]:
+    """Variables as the scene draws them."""
+    for v in variables:
         value = scene.values[v.name]
         if isinstance(v, Free):
             yield v.name, "quantity", value
@@ -49,8 +63,6 @@ def _told(scene: Scene) -> Iterator[tuple[str, Kind, Sequence[float]]]:
             yield v.name, "quantity", [float(ndtri(np.clip(value, 1e-4, 1 - 1e-4)))]
             label = scene.label(v.name)
             yield v.name, "label", [LABEL * (label == name) for name, _, _ in v.labels]
-    for name, numbers in _colours(scene).items():
-        yield name, "colour", numbers
 
 
 def _colours(scene: Scene) -> dict[str, np.ndarray]:
@@ -105,9 +117,9 @@ def axes(style_dim: int) -> Tensor:
 
     Raises ValueError where W has too few dimensions.
     """
-    colours = int(of_kind("colour").sum())
-    others = len(of_kind("colour")) - colours  # which need not move for the sake of colours
-    return torch.from_numpy(directions(others, style_dim, 20232, more=colours))
+    first = int(of_kind("colour").nonzero()[0])  # so many need not move for the sake of the rest
+    more = len(of_kind("colour")) - first
+    return torch.from_numpy(directions(first, style_dim, 20232, more=more))
 
 
 def w_of(latents: np.ndarray, style_dim: int) -> Tensor:
