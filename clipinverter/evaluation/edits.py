@@ -19,6 +19,7 @@ EDITS = {
     "smiling": "a smiling face",
     "surprised": "looking surprised",
     "angry": "an angry face",
+    "eyes closed": "closed eyes",
     "blond hair": "blond hair",
     "black hair": "black hair",
     "red hair": "red hair",
