@@ -32,12 +32,9 @@ LABEL = 2.0  # how far a label moves w, against 1 for a standard deviation of a 
 COLOUR = 5.0  # how far black and white are apart
 GAMMA = 2.2  # of the pictures, in which colours are described
 SPREAD = 1.5  # brings w to about unit variance
-
+LATER = ("eyes closed",)  # variables that w said nothing about at first
 
 Kind = Literal["quantity", "label", "colour"]
-
-
-LATER = ("eyes closed",)  # variables that w said nothing about at first
 
 
 def _told(scene: Scene) -> Iterator[tuple[str, Kind, Sequence[float]]]:
