@@ -116,7 +116,7 @@ def test_scenes_that_lack_what_a_prompt_asks_for(held):
 def test_every_prompt_asks_for_attributes_that_exist():
     asked = set(edits.EDITS) | {n for names in edits.SEVERAL.values() for n in names}
     assert asked <= set(NAMES)
-    assert len(edits.EDITS) == 21
+    assert len(edits.EDITS) == 22
 
 
 def test_what_is_counted_of_an_edit(held, monkeypatch):

@@ -37,6 +37,7 @@ EDITS = {
     "old": "an old person",
     "young": "a young person",
     "chubby": "a chubby face",
+    "light from the left": "light from the left",
 }
 """Attribute -> the prompt that asks for it."""
 

@@ -60,7 +60,9 @@ def lights(
     scene: Scene, right: np.ndarray, up: np.ndarray, back: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Uniforms of the key and fill lights and the sky; they move with the camera, whose axes are given."""
-    a, e, ratio, warmth = np.tanh(scene.values["light"] / 1.6)
+    a, e, ratio, warmth = np.tanh(
+        np.array([_normal(scene.values["light_side"]), *scene.values["light"]]) / 1.6
+    )
     azimuth, elevation = 0.95 * a, 0.5 + 0.35 * e
     key = (
         right * np.sin(azimuth) * np.cos(elevation)

@@ -24,6 +24,8 @@ UNSEEN: dict[str, tuple[str, ...]] = {
     "chubby": ("an obese face", "a stout person"),
     "dark skin": ("ebony skin", "an African complexion"),
     "lipstick": ("lip gloss", "coloured lips"),
+    "light from the left": ("sunshine from the left", "a spotlight on the left"),
+    "light from the right": ("sunshine from the right", "a spotlight on the right"),
     "earrings": ("ear jewellery", "ear studs"),
 }
 """Synonyms that training never uses, to measure how far the text-image model carries over to new words."""

@@ -6,7 +6,7 @@ Three kinds are enough:
   (age, weight, pose, every yes/no attribute).
 * `Choice`: one latent an option; the Gumbel trick turns them into an exact categorical draw, whose
   probabilities may depend on variables that come earlier (gender, age).
-* `Free`: latents without names (shape, light, colours): nuisance for a text edit.
+* `Free`: latents without names (shape, colours): nuisance for a text edit.
 
 Latents are stored one after another in the order of `VARIABLES`, so `N_LATENTS` and every slot are fixed.
 """
@@ -242,7 +242,8 @@ VARIABLES: tuple[Variable, ...] = (
         _fixed(**{"t-shirt": 0.4, "shirt": 0.35, "turtleneck": 0.25}),
     ),
     Free("clothes_colour", 3),
-    Free("light", 4),
+    Level("light_side", (("light from the left", 0.0, 0.2), ("light from the right", 0.8, 1.0))),
+    Free("light", 3),
     Free("hair_detail", 4),
     Free("glasses_detail", 2),
     _yes("eyes closed", lambda v: 0.0 if v["expression"] == "surprised" else 0.1),

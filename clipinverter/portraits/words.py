@@ -278,6 +278,20 @@ WORDS: dict[str, Words] = {
         setting="a bright background, a light background, a white background",
         command="make the background bright",
     ),
+    "light from the left": _words(
+        having="light from the left, light on the left, light on the left side of {their} face, "
+        "light falling from the left, shadows on the right, a lamp on the left, "
+        "the right side of {their} face in shadow",
+        doing="lit from the left, illuminated from the left, lit by a lamp on the left",
+        command="light {them} from the left, move the light to the left, put a lamp on the left",
+    ),
+    "light from the right": _words(
+        having="light from the right, light on the right, light on the right side of {their} face, "
+        "light falling from the right, shadows on the left, a lamp on the right, "
+        "the left side of {their} face in shadow",
+        doing="lit from the right, illuminated from the right, lit by a lamp on the right",
+        command="light {them} from the right, move the light to the right, put a lamp on the right",
+    ),
     "t-shirt": _words(wearing="a t-shirt, a tee shirt, a crewneck"),
     "shirt": _words(wearing="a shirt, a shirt with a collar, a collared shirt, a blouse"),
     "turtleneck": _words(

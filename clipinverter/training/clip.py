@@ -26,13 +26,14 @@ from clipinverter.portraits.hair_words import COLOURS
 from clipinverter.portraits.scene import ATTRIBUTES, groups
 from clipinverter.training import colour_names, data, mobilenet, phrases, weights
 from clipinverter.training.loop import bfloat16, run, stage_of, write
-from clipinverter.training.mapping import LATER, directions
+from clipinverter.training.mapping import directions
 
 TEXT_STEPS, TEXT_BATCH = 1800, 128
 IMAGE_STEPS, IMAGE_BATCH = 500, 64
 SAID = 60  # ways to say an attribute that other phrases are compared with
 WORD_NOISE = 0.02  # of unit vectors, a number
 VAGUE = 0.4  # how far from the anchors the words may be that images have to tell apart
+LATER = ("eyes closed", "light_side")  # variables named when the others had their anchors, in turn
 SHARPNESS = 50.0  # inverse temperature of the comparison of images and captions
 
 
@@ -145,8 +146,11 @@ def _log_odds(log_probability: Tensor) -> Tensor:
 
 def anchors(width: int) -> Tensor:
     """One fixed unit vector an attribute, orthogonal to all others [A, width]: where both towers meet."""
-    later = sum(attribute.variable in LATER for attribute in ATTRIBUTES.values())  # and last
-    return torch.from_numpy(directions(len(data.NAMES) - later, width, 20233, more=later).T)
+    variables = [attribute.variable for attribute in ATTRIBUTES.values()]
+    turn = [LATER.index(name) + 1 if name in LATER else 0 for name in variables]
+    first = turn.count(0)
+    places = torch.from_numpy(directions(first, width, 20233, more=len(turn) - first).T)
+    return places[np.argsort(np.argsort(turn, kind="stable"))]
 
 
 def meaning(chosen: Sequence[Sequence[str]], width: int) -> Tensor:

@@ -33,6 +33,7 @@ COLOUR = 5.0  # how far black and white are apart
 GAMMA = 2.2  # of the pictures, in which colours are described
 SPREAD = 1.5  # brings w to about unit variance
 LATER = ("eyes closed",)  # variables that w said nothing about at first
+GRADUAL = ("light_side",)  # nothing in a picture changes where its label does
 
 Kind = Literal["quantity", "label", "colour"]
 
@@ -58,6 +59,8 @@ def _drawn(
             yield v.name, "label", [LABEL * (value == option) for option in v.options]
         else:
             yield v.name, "quantity", [float(ndtri(np.clip(value, 1e-4, 1 - 1e-4)))]
+            if v.name in GRADUAL:
+                continue
             label = scene.label(v.name)
             yield v.name, "label", [LABEL * (label == name) for name, _, _ in v.labels]
 
@@ -152,7 +155,8 @@ def _subjects() -> tuple[tuple[str, Kind], ...]:
 
 
 def part_of(w: Tensor, chosen: Tensor) -> Tensor:
-    """The part of differences of w [..., D] that says what `chosen` [..., K] of `described_by` are about."""
+    """The part of differences of w [..., D] that says what `chosen` [..., K] of `described_by` are about; with numbers
+    in place of yes and no, so many times each."""
     to_w = axes(w.shape[-1])
     return ((w @ to_w) * chosen) @ to_w.T
 
