@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("moderngl")
 pytest.importorskip("anny")
@@ -14,6 +15,7 @@ from clipinverter.portraits import dataset, hair, head
 from clipinverter.portraits.render import camera, render
 from clipinverter.portraits.scene import ATTRIBUTES, Scene
 from clipinverter.portraits.variables import N_LATENTS
+from clipinverter.training.generator import eyes
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,6 +84,27 @@ def test_closed_eyes_hide_the_eyes_and_nothing_else():
     rows = np.flatnonzero(changed.any(axis=1))
     assert changed.sum() > 100
     assert np.ptp(rows) < 0.15 * 256
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_generator_looks_at_the_eyes(seed):
+    """What changes when they close, all but a few lashes, lies in the part that the losses count again."""
+    scene = Scene.from_seed(seed).edited("no glasses").edited("no hat").edited("neutral expression")
+    pictures = [render(scene.edited(state), 256) for state in ("open eyes", "eyes closed")]
+    changed = np.abs(np.subtract(*(x.astype(float) for x in pictures))).max(2)
+    part = eyes(torch.from_numpy(changed)[None, None])
+    assert part.sum() / 4 > 0.97 * changed.sum()  # at twice the size
+
+
+def test_light_falls_on_the_side_that_it_comes_from():
+    scene = Scene.from_seed(2).edited("man").edited("bald").edited("no glasses")
+    scene = scene.edited("clean-shaven")
+    left, right = (
+        render(scene.edited(f"light from the {side}"), 256)[90:200, 70:186].mean(axis=(0, 2))
+        for side in ("left", "right")
+    )
+    assert left[:40].mean() > right[:40].mean() + 5
+    assert left[-40:].mean() < right[-40:].mean() - 5
 
 
 def test_hair_stays_out_of_the_face():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,7 +16,17 @@ from clipinverter.training.clip import choose
 from clipinverter.training.mapping import described_by, part_of, w_of
 
 MISMATCH = 0.75  # share of prompts that ask for a change (the paper's p)
-BOLD = 1.1  # how far edits go, against 1 for what w should say: the generator draws less than it is told
+BOLD = {
+    "hair_colour": 0.9,  # beyond, the colour that was there comes back as its opposite
+    "age": 1.4,
+    "weight": 1.3,
+    "hair_texture": 1.4,
+    "expression": 1.4,
+    "eyes closed": 1.4,
+}
+"""How far edits go by variable, against 1 for what w should say: the generator draws wrinkles, curls and frowns weaker
+than it is told."""
+BOLD_ELSE = 1.1
 
 
 @dataclass(frozen=True)
@@ -84,4 +95,13 @@ def way(change: Tensor, missed: Tensor, asked: Tensor) -> Tensor:
     is undecided (`missed` [B, rows, D]: the true w less its own), the way to red hair starts there. Everything else
     changes as the scene does (`change` [B, D]).
     """
-    return BOLD * (change[:, None] + part_of(missed, asked[:, None]))
+    return part_of(change[:, None] + part_of(missed, asked[:, None]), boldness())
+
+
+@cache
+def boldness() -> Tensor:
+    """`BOLD` for every number of a scene's description [K]."""
+    far = torch.full(described_by(()).shape, BOLD_ELSE)
+    for name, times in BOLD.items():
+        far[described_by({name})] = times
+    return far

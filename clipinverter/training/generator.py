@@ -31,8 +31,11 @@ from clipinverter.training.mobilenet import Perceptual, plain_tower
 
 MODULATION = 5.0  # times the rate: layers that read w
 PERCEPTUAL, LABELS = 0.6, 0.12
+EYES = 0.5  # what the losses on pictures count again around the eyes
+# Where the alignment puts them, in shares of the side.
+EYE_ROWS, EYE_COLUMNS = (0.36, 0.62), (0.18, 0.82)
 FURTHEST = 2.0  # how far beyond a scene the w of half of the pictures may lie, see `stretched`
-STRETCHED = 0.4  # the share of variables in which it does
+STRETCHED, STRETCHED_ELSE = {"hair_colour": 0.8}, 0.4  # in which share of them, by variable
 CLEARER = 3.0  # log odds by which what is stretched to twice its length is to show more
 
 
@@ -100,6 +103,19 @@ def draw(generator: Generator, w: Tensor) -> Tensor:
     return generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")
 
 
+def eyes(images: Tensor) -> Tensor:
+    """The part around the eyes of aligned images [B, 3, S, S], at twice the size.
+
+    Lids, lashes and pupils are few pixels and most of a look.
+    """
+    size = images.shape[-1]
+    (top, bottom), (left, right) = (
+        [round(size * x) for x in pair] for pair in (EYE_ROWS, EYE_COLUMNS)
+    )
+    part = images[..., top:bottom, left:right]
+    return F.interpolate(part, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 def stretched(w: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Half of w [B, style_dim] of scenes as strong edits would leave them: in some of what attributes are about they
     lie further from another scene, up to `FURTHEST` times as far. They are to look like their scenes still, and what
@@ -110,7 +126,9 @@ def stretched(w: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """
     other = w_of(data.random_latents(len(w), rng), w.shape[1])
     named = sorted({attribute.variable for attribute in ATTRIBUTES.values()})
-    strong = [{name for name in named if rng.random() < STRETCHED} for _ in w]
+    strong = [
+        {name for name in named if rng.random() < STRETCHED.get(name, STRETCHED_ELSE)} for _ in w
+    ]
     further = torch.from_numpy(rng.uniform(0, FURTHEST - 1, (len(w), 1))).float()
     further[::2] = 0
     moved = further * part_of(w - other, torch.stack([described_by(names) for names in strong]))
@@ -141,11 +159,14 @@ def step_of(
             fake = drawn.detach().requires_grad_()
             loss_l1 = F.l1_loss(fake.float(), real)
             loss_perceptual = perceptual(fake, real)
+            fake_eyes, real_eyes = eyes(fake), eyes(real)
+            loss_eyes = F.l1_loss(fake_eyes.float(), real_eyes)
+            loss_eyes = loss_eyes + PERCEPTUAL * perceptual(fake_eyes, real_eyes)
             with torch.no_grad():
                 wanted = text_image.embed_image(data.fit(real, text_image.image_size))
             described = text_image.embed_image(data.fit(fake, text_image.image_size))
             loss_labels = label_distance(described, wanted, clearer)
-        loss = loss_l1 + PERCEPTUAL * loss_perceptual + LABELS * loss_labels
+        loss = loss_l1 + PERCEPTUAL * loss_perceptual + EYES * loss_eyes + LABELS * loss_labels
         (pull,) = torch.autograd.grad(loss, fake)
         optimizer.zero_grad()
         drawn.backward(pull)
@@ -154,6 +175,7 @@ def step_of(
         return {
             "l1": loss_l1.item(),
             "perceptual": loss_perceptual.item(),
+            "eyes": loss_eyes.item(),
             "labels": loss_labels.item(),
         }
 
