@@ -15,7 +15,7 @@ from clipinverter.training import data, mobilenet, weights
 from clipinverter.training.identity import places
 from clipinverter.training.loop import bfloat16, run, stage_of
 
-STEPS, BATCH = 2700, 32
+STEPS, BATCH = 3950, 32
 PERSON = 2.0  # weight of the person beside the attributes
 
 
