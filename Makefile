@@ -37,8 +37,8 @@ train-judge: $(VENV)/.train ## render a set of its own and train the network tha
 	$(BIN)/python -m clipinverter.training judge --images data/judge-128 --resume
 
 train-styleclip: $(VENV)/.train ## what StyleCLIP needs beside the embedded weights (resumes)
-	$(BIN)/python -m clipinverter.styleclip relevance
-	$(BIN)/python -m clipinverter.styleclip train-mapper
+	$(BIN)/python -m clipinverter.training.styleclip relevance
+	$(BIN)/python -m clipinverter.training.styleclip train-mapper
 
 clean: ## remove .venv and caches; trained runs and data stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -25,7 +25,7 @@ def load() -> None:
     log = logging.getLogger(__name__)
     try:
         from clipinverter.editor import Editor
-        from clipinverter.loading import load_models
+        from clipinverter.weights.load import load_models
 
         ready = Editor(load_models(domain))
     except Exception as error:

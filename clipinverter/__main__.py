@@ -65,13 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from clipinverter.batch import Wish, edit_photo
-    from clipinverter.checkpoints import CheckpointError
     from clipinverter.domains import DomainError, get_domain
     from clipinverter.editor import Editor
-    from clipinverter.loading import load_models
-    from clipinverter.origin import save_png
-    from clipinverter.photos import PhotoError, load_photo
+    from clipinverter.photo.load import PhotoError, load_photo
+    from clipinverter.photo.metadata import save_png
     from clipinverter.request import PromptError, StrengthError, check_prompt, check_strength
+    from clipinverter.weights.files import CheckpointError
+    from clipinverter.weights.load import load_models
 
     try:
         prompt, strength = check_prompt(options.prompt), check_strength(options.strength)
@@ -115,9 +115,9 @@ def _is_first() -> bool:
 
 
 def _download(options: argparse.Namespace) -> int:
-    from clipinverter.checkpoints import CheckpointError
     from clipinverter.domains import DomainError, get_domain
-    from clipinverter.download import download
+    from clipinverter.weights.download import download
+    from clipinverter.weights.files import CheckpointError
 
     try:
         source = Path(options.source) if options.source else None
@@ -132,9 +132,9 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from clipinverter.checkpoints import CheckpointError
-    from clipinverter.convert import convert_own
     from clipinverter.domains import DomainError, get_domain
+    from clipinverter.weights.convert import convert_own
+    from clipinverter.weights.files import CheckpointError
 
     try:
         domain = get_domain(options.domain)
@@ -147,9 +147,9 @@ def _convert(options: argparse.Namespace) -> int:
 
 def _compare(editor: "Editor", inversion: "Inversion", options: argparse.Namespace) -> None:
     """Writes the sheet; prints a line for each method."""
-    from clipinverter.styleclip.comparison import Comparison
-    from clipinverter.styleclip.names import TITLES
-    from clipinverter.styleclip.sheets import draw, lines
+    from clipinverter.methods.comparison import Comparison
+    from clipinverter.methods.names import TITLES
+    from clipinverter.methods.report import draw, lines
 
     *_, cards = Comparison(editor).run(inversion, options.prompt, options.strength)
     draw(inversion, options.prompt, cards).save(options.output, format="PNG")

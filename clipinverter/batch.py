@@ -14,8 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipinverter.origin import METHOD, save_png, sign
-from clipinverter.photos import PhotoError, find_photos, load_photo
+from clipinverter.photo.load import PhotoError, find_photos, load_photo
+from clipinverter.photo.metadata import METHOD, save_png, sign
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -155,7 +155,7 @@ def _edit(
     entries: Sequence[Entry],
 ) -> None:
     from clipinverter.editor import Editor
-    from clipinverter.loading import load_models
+    from clipinverter.weights.load import load_models
 
     editor = Editor(load_models(domain, processes.device))
     editor.models.text_image  # noqa: B018  every picture needs it: if it is damaged, none is tried
@@ -183,7 +183,7 @@ def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> "I
 
     Raises what `load_photo`, `Editor.invert` and `Editor.edit` raise.
     """
-    from clipinverter.paste import paste
+    from clipinverter.photo.paste import paste
 
     photo = load_photo(source)
     inversion = editor.invert(photo, wish.align, face=wish.face)

@@ -26,12 +26,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipinverter import align
 from clipinverter.cache import Cache
-from clipinverter.faces import Face, Point, face_of_eyes
-from clipinverter.images import to_pil, to_tensor
-from clipinverter.loading import Models
-from clipinverter.photos import load_photo
+from clipinverter.photo import align
+from clipinverter.photo.faces import Face, Point, face_of_eyes
+from clipinverter.photo.load import load_photo
+from clipinverter.photo.tensors import to_pil, to_tensor
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import (
     Direction,
@@ -44,6 +43,7 @@ from clipinverter.results import (
     size_of_inversion,
     size_of_rendering,
 )
+from clipinverter.weights.load import Models
 
 RESIDUAL_SCALE = 0.1  # a constant of the authors' code, in training and inference
 

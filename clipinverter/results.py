@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from clipinverter.faces import Face
+from clipinverter.photo.faces import Face
 
 
 class Stage(NamedTuple):

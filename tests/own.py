@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from clipinverter import checkpoints, clip, domains, loading
-from clipinverter.models import irse
+from clipinverter import domains
+from clipinverter.models import clip, irse
+from clipinverter.weights import files, load
 from tests.tiny import DOMAIN
 
 CATS = dataclasses.replace(
@@ -43,7 +44,7 @@ def write_weights(identity: bool = True) -> None:
     """Random ones for everything that a user brings: generator, encoder, text-image model, identity network."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        generator, encoder, _ = loading.build_networks(CATS)
+        generator, encoder, _ = load.build_networks(CATS)
         latent_avg = torch.randn(generator.n_latent, CATS.style_dim)
         parts = {
             "generator": {
@@ -56,7 +57,7 @@ def write_weights(identity: bool = True) -> None:
             "identity": irse.ArcFace(**irse.SMALL).state_dict(),
         }
     for part in parts if identity else [*parts][:-1]:
-        checkpoints.save_weights(CATS.folder / f"{part}.safetensors", parts[part], half=False)
+        files.save_weights(CATS.folder / f"{part}.safetensors", parts[part], half=False)
 
 
 def write_pictures(folder: Path, count: int = 6) -> tuple[Path, Path]:
@@ -77,9 +78,9 @@ def write_trained() -> None:
     """What training adds, untrained: the adapter, and the generator with a remapper."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        generator, _, adapter = loading.build_networks(CATS)
-    checkpoints.save_weights(CATS.folder / "generator.safetensors", generator.state_dict())
-    checkpoints.save_weights(CATS.folder / "adapter.safetensors", adapter.state_dict())
+        generator, _, adapter = load.build_networks(CATS)
+    files.save_weights(CATS.folder / "generator.safetensors", generator.state_dict())
+    files.save_weights(CATS.folder / "adapter.safetensors", adapter.state_dict())
 
 
 def environment(root: Path) -> dict[str, str]:

@@ -36,7 +36,7 @@ def publish(folder: Path) -> None:
     """Files as the authors publish them."""
     import safetensors.torch
 
-    from clipinverter import clip
+    from clipinverter.models import clip
 
     opts = {f"no_{level}_mapper": False for level in ("coarse", "medium", "fine")}
     opts |= {"stylegan_size": 1024, "start_from_latent_avg": True}
@@ -52,7 +52,7 @@ def publish(folder: Path) -> None:
 
 
 def convert(folder: Path) -> None:
-    from clipinverter.download import download
+    from clipinverter.weights.download import download
 
     download(get_domain("faces"), folder)
 
@@ -62,7 +62,7 @@ def serve(folder: Path) -> dict:
     from PIL import Image
 
     from clipinverter.editor import Editor
-    from clipinverter.loading import load_models
+    from clipinverter.weights.load import load_models
 
     start = time.perf_counter()
     models = load_models(get_domain("faces"), "cpu")
@@ -90,7 +90,7 @@ def serve(folder: Path) -> dict:
 def compare(folder: Path) -> dict:
     """Compares an edit by the converted files with that of the authors' code."""
     from clipinverter.editor import RESIDUAL_SCALE
-    from clipinverter.loading import load_models
+    from clipinverter.weights.load import load_models
 
     models = load_models(get_domain("faces"), "cpu", torch.float32)
     image = torch.from_numpy(fill.image_input(SALT, "face256", (1, 3, 256, 256)))

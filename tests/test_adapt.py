@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from clipinverter import domains
 from clipinverter.models.discriminator import Discriminator
 from clipinverter.models.stylegan2 import Generator
-from clipinverter.training import adapt, generator, loop
+from clipinverter.training import finetune_generator, loop
 from clipinverter.training.__main__ import main
+from clipinverter.training.portraits import generator
 from tests import own
 from tests.tiny import DOMAIN
 
@@ -23,8 +24,8 @@ SIZES = (DOMAIN.image_size, DOMAIN.style_dim, DOMAIN.n_mlp, DOMAIN.channel_base,
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(domains, "DOMAINS", {**domains.DOMAINS, "tiny": DOMAIN})
-    monkeypatch.setattr(adapt, "STEPS", 4)
-    monkeypatch.setattr(adapt, "BATCH", 4)
+    monkeypatch.setattr(finetune_generator, "STEPS", 4)
+    monkeypatch.setattr(finetune_generator, "BATCH", 4)
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_killed_and_resumed_run_ends_like_an_uninterrupted_one(
 
     assert command(images, tmp_path / "whole", *domain_of(start)) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(adapt, "run", dying)
+        patch.setattr(finetune_generator, "run", dying)
         with pytest.raises(Killed):
             command(images, tmp_path / "parts", *domain_of(start))
     assert not (tmp_path / "parts" / "generator.safetensors").exists()
@@ -102,8 +103,8 @@ def test_a_rendered_set_still_trains_in_pairs(start, tmp_path, monkeypatch):
 def test_drawn_pictures_take_the_colour_of_the_real_ones(start, tmp_path, monkeypatch):
     for k, colour in enumerate(("#e02010", "#d01008")):
         Image.new("RGB", (40, 40), colour).save(tmp_path / f"{k}.png")
-    monkeypatch.setattr(adapt, "STEPS", 60)
-    monkeypatch.setattr(adapt, "BATCH", 8)
+    monkeypatch.setattr(finetune_generator, "STEPS", 60)
+    monkeypatch.setattr(finetune_generator, "BATCH", 8)
     run = tmp_path / "run"
     assert command(tmp_path, run, *domain_of(start)) == 0
 
@@ -122,7 +123,15 @@ def test_drawn_pictures_take_the_colour_of_the_real_ones(start, tmp_path, monkey
 # Augmentation.
 
 
-@pytest.mark.parametrize("change", [adapt.recolour, adapt.shift, adapt.hide, adapt.augment])
+@pytest.mark.parametrize(
+    "change",
+    [
+        finetune_generator.recolour,
+        finetune_generator.shift,
+        finetune_generator.hide,
+        finetune_generator.augment,
+    ],
+)
 def test_augmentation_passes_gradients_and_treats_every_picture_in_its_own_way(change):
     torch.manual_seed(0)
     images = (torch.rand(1, 3, 16, 16) * 2 - 1).expand(8, -1, -1, -1).clone().requires_grad_()
@@ -138,11 +147,14 @@ def test_augmentation_stays_within_its_bounds():
     torch.manual_seed(0)
     images = torch.full((256, 3, 16, 16), 0.25)
     means = (
-        adapt.recolour(images).mean(dim=(1, 2, 3)) - 0.25
+        finetune_generator.recolour(images).mean(dim=(1, 2, 3)) - 0.25
     )  # a plain grey has neither saturation nor contrast
     assert -0.5 <= means.min() < -0.4
     assert 0.4 < means.max() <= 0.5
-    for change, most in ((adapt.shift, 16 * 16 - 14 * 14), (adapt.hide, 8 * 8)):
+    for change, most in (
+        (finetune_generator.shift, 16 * 16 - 14 * 14),
+        (finetune_generator.hide, 8 * 8),
+    ):
         lost = (change(images) == 0).all(dim=1).sum(dim=(1, 2))
         assert lost.max() == most
         assert set(change(images).unique().tolist()) == {0.0, 0.25}
@@ -162,7 +174,7 @@ def test_real_and_drawn_pictures_reach_the_discriminator_changed(
         return plain(self, images)
 
     plain = Discriminator.forward
-    monkeypatch.setattr(adapt, "augment", augment)
+    monkeypatch.setattr(finetune_generator, "augment", augment)
     monkeypatch.setattr(Discriminator, "forward", forward)
     assert command(images, tmp_path / "run", *domain_of(start), "--scale", 0.25) == 0
     assert min(seen) > 50
@@ -172,9 +184,9 @@ def test_real_and_drawn_pictures_reach_the_discriminator_changed(
 
 def test_pictures_are_mirrored_half_of_the_time(images):
     paths = [images / "2.jpg"]
-    plain = adapt.pictures.read(paths[0], 32)
+    plain = finetune_generator.pictures.read(paths[0], 32)
     rng = np.random.default_rng(0)
-    seen = [x for _ in range(10) for x in adapt.read(paths, 32, rng)]
+    seen = [x for _ in range(10) for x in finetune_generator.read(paths, 32, rng)]
     mirrored = sum(torch.equal(x, plain.flip(2)) for x in seen)
     assert sum(torch.equal(x, plain) for x in seen) + mirrored == 40
     assert 10 < mirrored < 30
@@ -248,7 +260,7 @@ def test_the_adversary_teaches_both_sides():
     """The generator's opinion leaves the critic alone, and the critic learns to tell real from drawn."""
     torch.manual_seed(0)
     net = Discriminator(8, 64, 8)
-    critic = adapt.Critic(
+    critic = finetune_generator.Critic(
         net, torch.optim.Adam(net.parameters(), lr=5e-3, betas=(0.0, 0.99)), gamma=1.0
     )
     fake = torch.rand(8, 3, 8, 8, requires_grad=True)

@@ -5,7 +5,7 @@ import pytest
 from golden import fill
 from PIL import Image
 
-from clipinverter import align
+from clipinverter.photo import align
 
 PIXELS = 1e-6
 

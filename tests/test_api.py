@@ -11,11 +11,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from clipinverter import align
-from clipinverter.checkpoints import CheckpointError
 from clipinverter.editor import Editor
-from clipinverter.faces import face_of_eyes
-from clipinverter.paste import paste
+from clipinverter.photo import align
+from clipinverter.photo.faces import face_of_eyes
+from clipinverter.photo.paste import paste
+from clipinverter.weights.files import CheckpointError
 from tests.serving import serve
 from tests.tiny import count_calls, picture, tiny_models
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipinverter import batch, loading
+from clipinverter import batch
 from clipinverter.__main__ import main
-from clipinverter.checkpoints import CheckpointError
 from clipinverter.editor import Editor
+from clipinverter.weights import load
+from clipinverter.weights.files import CheckpointError
 from tests import own
 from tests.tiny import picture, tiny_models
 
@@ -20,7 +21,7 @@ from tests.tiny import picture, tiny_models
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Three pictures, one in a subfolder, and a fourth that is damaged."""
-    monkeypatch.setattr(loading, "load_models", lambda domain, device=None: tiny_models())
+    monkeypatch.setattr(load, "load_models", lambda domain, device=None: tiny_models())
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     picture(1).save(folder / "a.png")
@@ -49,7 +50,7 @@ def test_without_a_text_image_model_no_picture_is_tried(folder, tmp_path, monkey
 
     models = dataclasses.replace(tiny_models(), read_text_image=damaged)
     calls = []
-    monkeypatch.setattr(loading, "load_models", lambda domain, device=None: models)
+    monkeypatch.setattr(load, "load_models", lambda domain, device=None: models)
     monkeypatch.setattr(batch, "edit_photo", lambda *asked: calls.append(asked))
     assert edit(folder, tmp_path / "out") == 1
     assert "clip.safetensors is damaged" in capsys.readouterr().err

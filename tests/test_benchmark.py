@@ -11,8 +11,8 @@ from clipinverter import domains
 from clipinverter.domains import get_domain
 from clipinverter.evaluation import __main__ as command
 from clipinverter.evaluation import benchmark, plain
-from clipinverter.images import to_tensor
-from clipinverter.loading import serve_in
+from clipinverter.photo.tensors import to_tensor
+from clipinverter.weights.load import serve_in
 from tests.tiny import DOMAIN, count_calls, picture, tiny_models
 
 OWN_TEXT = dataclasses.replace(DOMAIN, text_image="portraits", text_dim=256)

@@ -12,10 +12,10 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from clipinverter import align
 from clipinverter.editor import Editor
-from clipinverter.faces import detect_faces, face_of_eyes
-from clipinverter.photos import load_photo
+from clipinverter.photo import align
+from clipinverter.photo.faces import detect_faces, face_of_eyes
+from clipinverter.photo.load import load_photo
 from tests.serving import serve
 from tests.tiny import DOMAIN, picture, tiny_models
 

@@ -118,7 +118,7 @@ def test_texts_are_free_of(what, mistake):
 def test_the_text_tower_reads_nearly_all_texts_whole():
     from open_clip import SimpleTokenizer
 
-    from clipinverter.clip import PORTRAITS
+    from clipinverter.models.clip import PORTRAITS
 
     length = PORTRAITS["text_cfg"]["context_length"]
     tokenizer = SimpleTokenizer(context_length=length)

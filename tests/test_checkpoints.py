@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clipinverter.checkpoints import (
+from clipinverter.weights.files import (
     CheckpointError,
     load_arcface,
     load_clipinverter,

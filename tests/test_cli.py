@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipinverter import align, loading
 from clipinverter.__main__ import main
 from clipinverter.editor import Editor
-from clipinverter.faces import face_of_eyes
-from clipinverter.paste import paste
+from clipinverter.photo import align
+from clipinverter.photo.faces import face_of_eyes
+from clipinverter.photo.paste import paste
+from clipinverter.weights import load
 from tests.tiny import picture, tiny_models
 
 
 @pytest.fixture
 def photo(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "load_models", lambda domain: tiny_models())
+    monkeypatch.setattr(load, "load_models", lambda domain: tiny_models())
     path = tmp_path / "photo.png"
     picture().save(path)
     return path

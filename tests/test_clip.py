@@ -7,8 +7,8 @@ import torch
 from golden import fill
 from PIL import Image
 
-from clipinverter import clip
-from clipinverter.images import to_tensor
+from clipinverter.models import clip
+from clipinverter.photo.tensors import to_tensor
 from tests.tiny import picture
 
 PROMPTS = ["a smiling woman with long red hair", "bald", "a man, 日本, " * 60]

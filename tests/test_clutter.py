@@ -7,7 +7,7 @@ import torchvision  # noqa: F401  (before anything is rendered: afterwards Mesa 
 
 from clipinverter.portraits.render import render
 from clipinverter.portraits.scene import Scene
-from clipinverter.training.clutter import clutter, person
+from clipinverter.training.portraits.clutter import clutter, person
 
 SCENES = [Scene.from_seed(seed) for seed in range(4)]
 LATENTS = np.stack([scene.latent for scene in SCENES])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from clipinverter.portraits.hair_words import COLOURS
-from clipinverter.training import colour_names
+from clipinverter.training.portraits import colour_names
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from clipinverter import loading
 from clipinverter.__main__ import main
+from clipinverter.methods.comparison import WENT_WRONG, Comparison, row
+from clipinverter.methods.latent_optimization import Optimization
+from clipinverter.methods.names import TITLES
+from clipinverter.methods.report import as_csv, as_json, draw, duration, lines
+from clipinverter.methods.settings import Settings
+from clipinverter.photo.contact_sheet import GAP, PAPER, SIDE
 from clipinverter.request import PromptError
-from clipinverter.sheets import GAP, PAPER, SIDE
-from clipinverter.styleclip.comparison import WENT_WRONG, Comparison, row
-from clipinverter.styleclip.names import TITLES
-from clipinverter.styleclip.optimization import Optimization
-from clipinverter.styleclip.settings import Settings
-from clipinverter.styleclip.sheets import as_csv, as_json, draw, duration, lines
+from clipinverter.weights import load
 from tests.test_styleclip_methods import PROMPT, editor, folder, inversion  # noqa: F401
 from tests.tiny import picture, tiny_models
 
@@ -209,9 +209,9 @@ def test_what_is_said_of_a_card(finished):
 
 
 def test_the_command_writes_the_sheet(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(loading, "load_models", lambda domain: tiny_models())
+    monkeypatch.setattr(load, "load_models", lambda domain: tiny_models())
     own = Settings(steps=3)
-    monkeypatch.setattr("clipinverter.styleclip.optimization.settings_of", lambda domain: own)
+    monkeypatch.setattr("clipinverter.methods.latent_optimization.settings_of", lambda domain: own)
     photo, out = tmp_path / "photo.png", tmp_path / "sheet.png"
     picture().save(photo)
     assert main(["compare", str(photo), PROMPT, "-o", str(out), "--align", "none"]) == 0

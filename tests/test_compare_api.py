@@ -11,9 +11,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from clipinverter.editor import Editor
-from clipinverter.styleclip import comparison, optimization
-from clipinverter.styleclip.names import TITLES
-from clipinverter.styleclip.settings import Settings
+from clipinverter.methods import comparison, latent_optimization
+from clipinverter.methods.names import TITLES
+from clipinverter.methods.settings import Settings
 from tests.serving import serve
 from tests.tiny import picture, tiny_models
 
@@ -30,7 +30,7 @@ def editor() -> Editor:
 def client(editor):
     with pytest.MonkeyPatch.context() as patch, serve(lambda: editor) as address:
         own = Settings(steps=STEPS)
-        patch.setattr(optimization, "settings_of", lambda domain: own)
+        patch.setattr(latent_optimization, "settings_of", lambda domain: own)
         patch.setattr(comparison, "EVERY", 0.0)
         yield Client(address, verbose=False)
 

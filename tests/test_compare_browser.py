@@ -7,12 +7,12 @@ import time
 import pytest
 from PIL import Image
 
-from clipinverter import align
 from clipinverter.editor import Editor
-from clipinverter.styleclip import optimization
-from clipinverter.styleclip.comparison import THREAD
-from clipinverter.styleclip.names import TITLES
-from clipinverter.styleclip.settings import Settings
+from clipinverter.methods import latent_optimization
+from clipinverter.methods.comparison import THREAD
+from clipinverter.methods.names import TITLES
+from clipinverter.methods.settings import Settings
+from clipinverter.photo import align
 from tests import test_browser
 from tests.serving import serve
 from tests.test_browser import (
@@ -34,7 +34,7 @@ def steps(monkeypatch):
     """How long the optimisation is; read by the first comparison of a server."""
     chosen = {"steps": 40}
     own = lambda domain: Settings(steps=chosen["steps"])  # noqa: E731
-    monkeypatch.setattr(optimization, "settings_of", own)
+    monkeypatch.setattr(latent_optimization, "settings_of", own)
     return chosen
 
 

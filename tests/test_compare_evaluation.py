@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from clipinverter.editor import Editor
-from clipinverter.evaluation import compare, edits, metrics
-from clipinverter.evaluation.judge import Judge
+from clipinverter.evaluation import compare, editing, metrics
+from clipinverter.methods import latent_optimization
+from clipinverter.methods.settings import PORTRAITS, Settings
+from clipinverter.portraits.judge import Judge
 from clipinverter.portraits.scene import ATTRIBUTES, Scene
 from clipinverter.results import Edit, Stage
-from clipinverter.styleclip import optimization
-from clipinverter.styleclip.settings import PORTRAITS, Settings
 from tests.tiny import tiny_models
 
 PROMPTS = {"a smiling face": ("smiling",), "an old person with gray hair": ("old", "gray hair")}
@@ -26,7 +26,7 @@ def held():
 
 @pytest.fixture
 def report(held, monkeypatch):
-    monkeypatch.setattr(optimization, "settings_of", lambda domain: Settings(steps=3))
+    monkeypatch.setattr(latent_optimization, "settings_of", lambda domain: Settings(steps=3))
     monkeypatch.setattr(compare, "picture", lambda scene, size: torch.zeros(3, size, size))
     torch.manual_seed(0)
     return compare.compare(Editor(tiny_models()), Judge().eval(), held, PROMPTS, lambda line: None)
@@ -44,7 +44,7 @@ def test_the_report(report, held):
             assert 0 <= row[column] <= 1
     assert methods["mapper"]["available"] == 0
     assert methods["mapper"]["target"] is None
-    wanted = [len(edits.wanting(held, names, 9)) for names in PROMPTS.values()]
+    wanted = [len(editing.wanting(held, names, 9)) for names in PROMPTS.values()]
     assert [rows["clipinverter"]["portraits"] for rows in report["prompts"].values()] == wanted
     json.dumps(report)
     lines = compare.table(report).splitlines()

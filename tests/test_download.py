@@ -12,11 +12,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from clipinverter import checkpoints, convert, domains, download
+from clipinverter import domains
 from clipinverter.__main__ import main
-from clipinverter.checkpoints import CheckpointError, load_weights
-from clipinverter.loading import build_networks
 from clipinverter.models.adapter import LEVELS, Adapter
+from clipinverter.weights import convert, download, files
+from clipinverter.weights.files import CheckpointError, load_weights
+from clipinverter.weights.load import build_networks
 from tests.tiny import DOMAIN
 
 FACES = dataclasses.replace(DOMAIN, name="faces", text_image="openai")
@@ -222,7 +223,7 @@ def test_a_disk_that_fills_up(domain, published, drive, monkeypatch, capsys):
         assert main(["download", "faces"]) == 1
     assert "disk is full" in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.safetensors.torch, "save_file", full)
+        patch.setattr(files.safetensors.torch, "save_file", full)
         assert main(["download", "faces"]) == 1
     assert "could not be written" in capsys.readouterr().err
     assert main(["download", "faces"]) == 0

@@ -6,14 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipinverter import loading
 from clipinverter.editor import Editor
-from clipinverter.images import to_tensor
-from clipinverter.loading import default_precision, serve_in
 from clipinverter.models import drawing, encoder
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.models.stylegan2 import Generator
+from clipinverter.photo.tensors import to_tensor
+from clipinverter.weights import load
+from clipinverter.weights.load import default_precision, serve_in
 from tests.tiny import DOMAIN, picture, tiny_models
 
 STYLE = 16
@@ -105,7 +105,7 @@ def test_bfloat16_stays_close_and_zero_strength_exact():
 
 @pytest.mark.parametrize("capable", [True, False])
 def test_only_large_images_on_capable_cpus_are_drawn_in_bfloat16(monkeypatch, capable):
-    monkeypatch.setattr(loading, "computes_in_bfloat16", lambda: capable)
+    monkeypatch.setattr(load, "computes_in_bfloat16", lambda: capable)
     expected = torch.bfloat16 if capable else torch.float32
     assert default_precision(LARGE, torch.device("cpu")) == expected
     assert default_precision(LARGE, torch.device("cuda")) == torch.float32

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipinverter import align
-from clipinverter.align import NoFaceError
 from clipinverter.editor import Editor
-from clipinverter.faces import face_of_eyes
-from clipinverter.images import to_pil, to_tensor
+from clipinverter.photo import align
+from clipinverter.photo.align import NoFaceError
+from clipinverter.photo.faces import face_of_eyes
+from clipinverter.photo.tensors import to_pil, to_tensor
 from clipinverter.request import PromptError, StrengthError
 from tests.tiny import DOMAIN, count_calls, picture, tiny_models
 

@@ -9,13 +9,14 @@ import torch
 from PIL import Image
 from tiny import tiny_models
 
-from clipinverter.checkpoints import CheckpointError
 from clipinverter.editor import Editor
 from clipinverter.evaluation import __main__ as command
-from clipinverter.evaluation import edits, judge, metrics, sheets
-from clipinverter.evaluation.judge import NAMES, Judge, Seen, agreement, shown
+from clipinverter.evaluation import edit_sheet, editing, metrics
+from clipinverter.portraits import judge
+from clipinverter.portraits.judge import NAMES, Judge, Seen, agreement, shown
 from clipinverter.portraits.scene import Scene, groups
-from clipinverter.training.judge import attribute_loss
+from clipinverter.training.portraits.judge import attribute_loss
+from clipinverter.weights.files import CheckpointError
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ class Oracle:
 def test_the_sheet_command_draws_what_the_seed_picks(tmp_path, monkeypatch, held):
     editor = Editor(tiny_models())
     monkeypatch.setattr(command, "_editor", lambda: editor)
-    monkeypatch.setattr(sheets, "held_out", lambda count, size, seed: held[seed:][:count])
+    monkeypatch.setattr(edit_sheet, "held_out", lambda count, size, seed: held[seed:][:count])
     sizes = []
     for seed in ("0", "1"):
         monkeypatch.setattr(
@@ -103,20 +104,20 @@ def test_a_missing_judge_names_the_command_that_trains_it(tmp_path):
 
 
 def test_scenes_that_lack_what_a_prompt_asks_for(held):
-    for h, scene in edits.wanting(held, ("man", "beard"), 5):
+    for h, scene in editing.wanting(held, ("man", "beard"), 5):
         assert not (h.scene.has("man") and h.scene.has("beard"))
         assert scene.has("man")
         assert scene.has("beard")
-    assert len(edits.wanting(held, ("smiling",), 3)) == 3
+    assert len(editing.wanting(held, ("smiling",), 3)) == 3
     already = [h for h in held if h.scene.has("smiling")]
     assert already
-    assert edits.wanting(already, ("smiling",), 3) == []
+    assert editing.wanting(already, ("smiling",), 3) == []
 
 
 def test_every_prompt_asks_for_attributes_that_exist():
-    asked = set(edits.EDITS) | {n for names in edits.SEVERAL.values() for n in names}
+    asked = set(editing.EDITS) | {n for names in editing.SEVERAL.values() for n in names}
     assert asked <= set(NAMES)
-    assert len(edits.EDITS) == 22
+    assert len(editing.EDITS) == 22
 
 
 def test_what_is_counted_of_an_edit(held, monkeypatch):
@@ -125,29 +126,29 @@ def test_what_is_counted_of_an_edit(held, monkeypatch):
     def edit(models, images, prompt, strengths, residual_scale):
         return [torch.full_like(images, s / 2) for s in strengths]
 
-    monkeypatch.setattr(edits, "edit", edit)
-    monkeypatch.setattr(edits, "picture", lambda scene, size: torch.full((3, size, size), 1.0))
+    monkeypatch.setattr(editing, "edit", edit)
+    monkeypatch.setattr(editing, "picture", lambda scene, size: torch.full((3, size, size), 1.0))
     monkeypatch.setattr(
-        edits, "clip_score", lambda models, images, prompt: images.mean(dim=(1, 2, 3))
+        editing, "clip_score", lambda models, images, prompt: images.mean(dim=(1, 2, 3))
     )
     answers = {0.0: ["hat"], 0.25: ["smiling", "hat"], 0.5: ["smiling", "hat"], 0.75: ["smiling"]}
-    row = edits.measure(None, Oracle(answers), held, "a smile", ("smiling",), 4)
+    row = editing.measure(None, Oracle(answers), held, "a smile", ("smiling",), 4)
     assert row["target"] == row["others_kept"] == row["monotone"] == row["clip_gain_share"] == 1
     assert row["identity"] == pytest.approx(1)
     assert row["counterfactual_ratio"] == pytest.approx(0.5)
     lost = answers | {0.5: ["smiling"]}
-    row = edits.measure(None, Oracle(lost), held, "a smile", ("smiling",), 4)
+    row = editing.measure(None, Oracle(lost), held, "a smile", ("smiling",), 4)
     assert row["others_kept"] < 1
-    row = edits.measure(None, Oracle(answers | {0.75: []}), held, "a smile", ("smiling",), 4)
+    row = editing.measure(None, Oracle(answers | {0.75: []}), held, "a smile", ("smiling",), 4)
     assert row["monotone"] == 0
-    row = edits.measure(None, Oracle(answers | {0.5: ["hat"]}), held, "a smile", ("smiling",), 4)
+    row = editing.measure(None, Oracle(answers | {0.5: ["hat"]}), held, "a smile", ("smiling",), 4)
     assert row["target"] == 0
 
 
 def test_strength_0_is_the_inversion_in_the_evaluation_too():
     models = tiny_models()
     images = torch.rand(2, 3, models.domain.encoder_size, models.domain.encoder_size) * 2 - 1
-    plain, edited = edits.edit(models, images, "a hat", (0.0, 1.0))
+    plain, edited = editing.edit(models, images, "a hat", (0.0, 1.0))
     with torch.no_grad():
         drawn = models.generator(metrics.invert(models, images)[0]).clamp(-1, 1)
     assert torch.equal(plain, drawn)

@@ -15,9 +15,16 @@ import skimage.data
 import torch
 from PIL import Image
 
-from clipinverter import faces
-from clipinverter.align import NoFaceError, PhotoError, align, align_face, ffhq_quad, load_photo
-from clipinverter.faces import detect_faces
+from clipinverter.photo import faces
+from clipinverter.photo.align import (
+    NoFaceError,
+    PhotoError,
+    align,
+    align_face,
+    ffhq_quad,
+    load_photo,
+)
+from clipinverter.photo.faces import detect_faces
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "portraits").glob("*.png"))
 assert EXAMPLES, "the example portraits are missing"

@@ -7,11 +7,13 @@ import sys
 import pytest
 import torch
 
-from clipinverter import checkpoints, clip, domains
-from clipinverter.checkpoints import CheckpointError
+from clipinverter import domains
 from clipinverter.domains import DOMAINS, get_domain
 from clipinverter.editor import Editor
-from clipinverter.loading import build_networks, load_models
+from clipinverter.models import clip
+from clipinverter.weights import files
+from clipinverter.weights.files import CheckpointError
+from clipinverter.weights.load import build_networks, load_models
 from tests.tiny import DOMAIN, picture
 
 PARTS = ("generator", "encoder", "adapter", "clip")
@@ -32,7 +34,7 @@ def domain(tmp_path, monkeypatch):
         "clip": clip.build(clip.PORTRAITS).model.state_dict(),
     }
     digests = {
-        f"{part}.safetensors": checkpoints.save_weights(
+        f"{part}.safetensors": files.save_weights(
             domain.folder / f"{part}.safetensors", weights[part]
         )
         for part in PARTS
@@ -58,14 +60,14 @@ def test_a_domain_from_its_files_edits(domain):
 
 def test_a_start_maps_the_needed_parts_and_unpickles_nothing(domain, monkeypatch):
     read = []
-    load_weights = checkpoints.load_weights
+    load_weights = files.load_weights
 
     def recorded(path, *digest):
         read.append(path.stem)
         return load_weights(path, *digest)
 
-    monkeypatch.setattr(checkpoints, "load_weights", recorded)
-    monkeypatch.setattr(checkpoints, "_read", lambda path: pytest.fail(f"{path} is unpickled"))
+    monkeypatch.setattr("clipinverter.weights.load.load_weights", recorded)
+    monkeypatch.setattr(files, "_read", lambda path: pytest.fail(f"{path} is unpickled"))
     (domain.folder / "identity.safetensors").write_bytes(b"damaged, and nobody asks for it")
     models = load_models(domain, "cpu")
     photos_need = ["adapter", "encoder", "generator"]
@@ -82,7 +84,7 @@ def test_models_are_built_without_the_compiler():
     """torch._dynamo takes longer to import than all weights to map."""
     code = (
         "import sys, torch; from clipinverter.domains import get_domain; "
-        "from clipinverter.loading import build_networks; torch.set_default_device('meta'); "
+        "from clipinverter.weights.load import build_networks; torch.set_default_device('meta'); "
         "build_networks(get_domain('faces')); sys.exit('torch._dynamo' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -109,8 +111,8 @@ def test_files_to_be_downloaded_say_how(domain):
 
 def test_another_file_than_the_expected_one_is_refused(domain):
     path = domain.folder / "adapter.safetensors"
-    changed = {key: value + 1 for key, value in checkpoints.load_weights(path).items()}
-    checkpoints.save_weights(path, changed)
+    changed = {key: value + 1 for key, value in files.load_weights(path).items()}
+    files.save_weights(path, changed)
     with pytest.raises(CheckpointError, match="not the expected file"):
         load_models(domain, "cpu")
 
@@ -123,7 +125,7 @@ def test_weights_of_other_sizes_are_refused(domain):
 
 def test_serving_imports_nothing_of_the_training():
     code = (
-        "import sys, clipinverter.ui.demo, clipinverter.editor, clipinverter.styleclip.comparison\n"
+        "import sys, clipinverter.ui.demo, clipinverter.editor, clipinverter.methods.comparison\n"
         "print([name for name in sys.modules if name.startswith('clipinverter.training')])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,15 +9,21 @@ import torch.nn.functional as F
 from golden import fill
 from torch import Tensor
 
-from clipinverter.losses import clip_loss, clip_pool, identity_loss
+from clipinverter.models.losses import (
+    clip_loss,
+    clip_pool,
+    directional_clip_loss,
+    identity_loss,
+    r1_penalty,
+    w_norm_loss,
+)
 from clipinverter.portraits.scene import Scene
-from clipinverter.training import clip as clip_stage
-from clipinverter.training import data
-from clipinverter.training.clip import label_loss
-from clipinverter.training.encoder import delta_loss
-from clipinverter.training.losses import directional_clip_loss, r1_penalty, w_norm_loss
 from clipinverter.training.mobilenet import Float32Conv2d, Perceptual, fold, quicken, state
-from clipinverter.training.paper import STAGE_ONE, STAGE_TWO, Weights
+from clipinverter.training.objective import STAGE_ONE, STAGE_TWO, Weights
+from clipinverter.training.portraits import clip as clip_stage
+from clipinverter.training.portraits import data
+from clipinverter.training.portraits.clip import label_loss
+from clipinverter.training.portraits.encoder import delta_loss
 
 
 def rows(*values: tuple[float, ...]) -> Tensor:

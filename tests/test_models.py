@@ -13,7 +13,7 @@ from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.ops import blur_kernel, upsample
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.models.stylegan2 import Generator, StyledConv
-from clipinverter.training.growth import grow
+from clipinverter.training.portraits.growth import grow
 
 STYLE, TEXT = 16, 24
 SMALL = {"channel_base": 256, "channel_max": 16}

@@ -10,17 +10,20 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from clipinverter import clip, domains, loading
+from clipinverter import domains
 from clipinverter.__main__ import main as command
-from clipinverter.checkpoints import CheckpointError
 from clipinverter.domains import get_domain
 from clipinverter.editor import Editor
-from clipinverter.loading import load_models
-from clipinverter.training import learner, moco, paper, pictures
-from clipinverter.training import own as course
+from clipinverter.models import clip
+from clipinverter.training import objective, pictures
 from clipinverter.training.__main__ import main as training
+from clipinverter.training.captioned import learner, moco
+from clipinverter.training.captioned import train as course
 from clipinverter.ui import api
 from clipinverter.ui.demo import create_demo
+from clipinverter.weights import load
+from clipinverter.weights.files import CheckpointError
+from clipinverter.weights.load import load_models
 from tests import own
 from tests.own import CATS
 
@@ -215,8 +218,8 @@ def test_openais_model_sees_pictures_as_the_authors_feed_it(cats):
 def test_a_stage_trains_its_own_part_by_the_papers_objective(cats, remaps):
     teachers = learner.load_teachers(cats, torch.device("cpu"), None)
     torch.manual_seed(0)
-    adapter = loading.build_networks(cats)[2].requires_grad_(False)
-    scales = paper.STAGE_TWO if remaps else paper.STAGE_ONE
+    adapter = load.build_networks(cats)[2].requires_grad_(False)
+    scales = objective.STAGE_TWO if remaps else objective.STAGE_ONE
     learns = learner.Learner(teachers, adapter, scales, remaps=remaps)
     generator = teachers.generator
     part = [*generator.affine_mlps.parameters(), *generator.lambdas]
@@ -232,13 +235,15 @@ def test_a_stage_trains_its_own_part_by_the_papers_objective(cats, remaps):
     w_plus = w_plus + 0.1 * teachers.encoder.heads(*adapter(features, text))
     drawn = generator(w_plus, generator.remap_vectors(text) if remaps else None)
     asks = texts.asks
-    forth, _ = paper.objective(teachers, scales, drawn, images, images, w_plus, caption, text, asks)
+    forth, _ = objective.objective(
+        teachers, scales, drawn, images, images, w_plus, caption, text, asks
+    )
     edited = drawn.detach().clamp(-1, 1)
     features = teachers.features(edited)
     w_plus = teachers.encoder.heads(*features) + teachers.latent_avg
     w_plus = w_plus + 0.1 * teachers.encoder.heads(*adapter(features, caption))
     restored = generator(w_plus, generator.remap_vectors(caption) if remaps else None)
-    back, _ = paper.objective(
+    back, _ = objective.objective(
         teachers, scales, restored, images, edited, w_plus, text, caption, asks
     )
     assert loss.item() == pytest.approx((forth + back).item(), rel=1e-4)
@@ -252,8 +257,8 @@ def test_a_stage_trains_its_own_part_by_the_papers_objective(cats, remaps):
 
 def test_the_published_courses():
     one, two = course.COURSES["adapter"], course.COURSES["remapper"]
-    assert (one.steps, one.rate, one.scales) == (200_000, 5e-4, paper.STAGE_ONE)
-    assert (two.steps, two.rate, two.scales) == (20_000, 1.5e-4, paper.STAGE_TWO)
+    assert (one.steps, one.rate, one.scales) == (200_000, 5e-4, objective.STAGE_ONE)
+    assert (two.steps, two.rate, two.scales) == (20_000, 1.5e-4, objective.STAGE_TWO)
 
 
 # The runs.
@@ -320,7 +325,7 @@ def test_two_processes_train_like_one(cats, folders, tmp_path, monkeypatch, runs
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "2")
     assert training(arguments("adapter", folders, one, "--steps", 2)) == 0
     assert_close(one / "adapter.safetensors", two / "adapter.safetensors")
-    start = loading.build_networks(cats)[2].state_dict()
+    start = load.build_networks(cats)[2].state_dict()
     moved = load_file(two / "adapter.safetensors")
     assert max((moved[key] - value).abs().max() for key, value in start.items()) > 1e-3
 
@@ -385,7 +390,7 @@ def test_published_files_become_a_domain_to_train(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(domains, "DOMAINS", {"birds": birds})
     folder = tmp_path / "published"
     folder.mkdir()
-    generator, encoder, _ = loading.build_networks(birds)
+    generator, encoder, _ = load.build_networks(birds)
     plain = {k: v for k, v in generator.state_dict().items() if k[:4] not in ("affi", "lamb")}
     torch.save({"g_ema": plain, "latent_avg": torch.zeros(32)}, folder / "cub.pt")
     state = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
@@ -399,7 +404,7 @@ def test_published_files_become_a_domain_to_train(tmp_path, monkeypatch, capsys)
     assert {f.stem for f in birds.folder.iterdir()} == {"generator", "encoder", "clip"}
     loaded = learner.load_generator(birds).state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in plain.items())
-    _, latent_avg = loading.load_encoder(birds)
+    _, latent_avg = load.load_encoder(birds)
     assert torch.equal(latent_avg, torch.ones(generator.n_latent, 32))
 
 

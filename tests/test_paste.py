@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from clipinverter.align import align_face, as_crop, detect_faces, load_photo
 from clipinverter.editor import Editor
-from clipinverter.faces import face_of_eyes
-from clipinverter.paste import paste
+from clipinverter.photo.align import align_face, as_crop, detect_faces, load_photo
+from clipinverter.photo.faces import face_of_eyes
+from clipinverter.photo.paste import paste
 from clipinverter.results import Inversion
 from tests.tiny import picture, tiny_models
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from clipinverter import photos
-from clipinverter.photos import PhotoError, as_crop, load_photo
+from clipinverter.photo import load
+from clipinverter.photo.load import PhotoError, as_crop, load_photo
 
 
 def gradient(width=40, height=30):
@@ -215,18 +215,18 @@ class TestRefused:
 
 
 def test_large_photos_are_reduced(monkeypatch):
-    monkeypatch.setattr(photos, "MAX_KEPT", 1000 * 500)
+    monkeypatch.setattr(load, "MAX_KEPT", 1000 * 500)
     big = gradient(2200, 1100)
     for kind, levels in (("PNG", 3), ("JPEG", 8)):
         small = load_photo(encoded(big, kind))
         assert small.width == 2 * small.height
-        assert 0.99 < small.width * small.height / photos.MAX_KEPT <= 1
+        assert 0.99 < small.width * small.height / load.MAX_KEPT <= 1
         assert_close(small, big.resize(small.size, Image.Resampling.BOX), levels)
 
 
 def test_jpegs_beyond_the_limit_are_decoded_at_a_fraction(monkeypatch):
-    monkeypatch.setattr(photos, "MAX_KEPT", 600 * 300)
-    monkeypatch.setattr(photos, "MAX_DECODED", 1200 * 600)
+    monkeypatch.setattr(load, "MAX_KEPT", 600 * 300)
+    monkeypatch.setattr(load, "MAX_DECODED", 1200 * 600)
     big = gradient(2200, 1100)
     assert load_photo(encoded(big, "JPEG")).size == (550, 275)
     with pytest.raises(PhotoError, match="too large, 2200 × 1100 pixels"):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from clipinverter.evaluation import photos
-from clipinverter.evaluation.judge import NAMES, Seen
+from clipinverter.portraits.judge import NAMES, Seen
 
 COLUMNS = "file,gender,happy,hair-color,skin-color,long-haired,age"
 

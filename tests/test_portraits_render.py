@@ -15,7 +15,7 @@ from clipinverter.portraits import dataset, hair, head
 from clipinverter.portraits.render import camera, render
 from clipinverter.portraits.scene import ATTRIBUTES, Scene
 from clipinverter.portraits.variables import N_LATENTS
-from clipinverter.training.generator import eyes
+from clipinverter.training.portraits.generator import eyes
 
 
 @pytest.fixture(scope="module", autouse=True)

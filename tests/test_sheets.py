@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from clipinverter.sheets import GAP, PALE, PAPER, SIDE, Cell, draw
+from clipinverter.photo.contact_sheet import GAP, PALE, PAPER, SIDE, Cell, draw
 
 
 def shows(sheet: Image.Image, colour: tuple[int, int, int]) -> int:

@@ -3,14 +3,9 @@
 import pytest
 import torch
 
+from clipinverter.methods.global_direction import auto_beta, boundary, text_direction
+from clipinverter.methods.relevance import channel_relevance, convolutions
 from clipinverter.models.stylegan2 import Generator
-from clipinverter.styleclip.directions import (
-    auto_beta,
-    boundary,
-    channel_relevance,
-    convolutions,
-    text_direction,
-)
 
 SPREAD = [torch.full((2,), 2.0) for _ in range(5)]
 LAYERS = (0, 2, 3)

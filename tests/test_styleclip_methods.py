@@ -7,23 +7,23 @@ import pytest
 import torch
 from PIL import Image
 
-from clipinverter.checkpoints import CheckpointError, save_weights
 from clipinverter.editor import Editor
-from clipinverter.models.irse import ArcFace
-from clipinverter.request import PromptError, StrengthError
-from clipinverter.styleclip.mapper import LatentMapper, load_mapper, slug, trained_prompts
-from clipinverter.styleclip.method import MethodError, times
-from clipinverter.styleclip.networks import LevelsMapper, SingleMapper, StyleSpaceMapper
-from clipinverter.styleclip.optimization import Optimization, image_features, rate_factor
-from clipinverter.styleclip.relevance import (
+from clipinverter.methods.base import MethodError, times
+from clipinverter.methods.global_direction import GlobalDirection
+from clipinverter.methods.latent_mapper import LatentMapper, load_mapper, slug, trained_prompts
+from clipinverter.methods.latent_optimization import Optimization, image_features, rate_factor
+from clipinverter.methods.relevance import (
     covered_layers,
     load_relevance,
     save_relevance,
     save_statistics,
     style_widths,
 )
-from clipinverter.styleclip.settings import Settings
-from clipinverter.styleclip.steering import GlobalDirection
+from clipinverter.methods.settings import Settings
+from clipinverter.models.irse import ArcFace
+from clipinverter.models.latent_mapper import LevelsMapper, SingleMapper, StyleSpaceMapper
+from clipinverter.request import PromptError, StrengthError
+from clipinverter.weights.files import CheckpointError, save_weights
 from tests.tiny import DOMAIN, count_calls, picture, tiny_models
 
 PROMPT = "a smiling woman"

@@ -7,20 +7,26 @@ import numpy as np
 import pytest
 import torch
 
-from clipinverter import checkpoints, domains, loading
+from clipinverter import domains
 from clipinverter.domains import Domain
 from clipinverter.editor import Editor
-from clipinverter.loading import Models, load_identity
+from clipinverter.methods import relevance, settings
+from clipinverter.methods.global_direction import GlobalDirection
+from clipinverter.methods.latent_mapper import LatentMapper, load_mapper
+from clipinverter.methods.relevance import (
+    channel_relevance,
+    covered_layers,
+    load_relevance,
+    style_widths,
+)
+from clipinverter.methods.settings import Settings
 from clipinverter.models import irse
 from clipinverter.models.irse import ArcFace
-from clipinverter.styleclip import measuring, settings, training
-from clipinverter.styleclip.__main__ import main
-from clipinverter.styleclip.directions import channel_relevance
-from clipinverter.styleclip.mapper import LatentMapper, load_mapper
-from clipinverter.styleclip.networks import SCALE
-from clipinverter.styleclip.relevance import covered_layers, load_relevance, style_widths
-from clipinverter.styleclip.settings import Settings
-from clipinverter.styleclip.steering import GlobalDirection
+from clipinverter.models.latent_mapper import SCALE
+from clipinverter.training.styleclip import latent_mapper
+from clipinverter.training.styleclip.__main__ import main
+from clipinverter.weights import files, load
+from clipinverter.weights.load import Models, load_identity
 from tests.tiny import DOMAIN, picture, tiny_models
 
 
@@ -42,16 +48,16 @@ def models(tmp_path, monkeypatch) -> Models:
     domain = Elsewhere(**fields, place=tmp_path / "weights")
     models = dataclasses.replace(tiny_models(), domain=domain)
     monkeypatch.setattr(domains, "get_domain", lambda name: domain)
-    monkeypatch.setattr(loading, "load_models", lambda domain: models)
-    monkeypatch.setattr(training, "LATENTS", 8)
-    monkeypatch.setattr(measuring, "SAMPLES", 256)
+    monkeypatch.setattr(load, "load_models", lambda domain: models)
+    monkeypatch.setattr(latent_mapper, "LATENTS", 8)
+    monkeypatch.setattr(relevance, "SAMPLES", 256)
     monkeypatch.chdir(tmp_path)
     return models
 
 
 def test_a_mapper_from_the_command_to_an_edit(models, capsys, monkeypatch):
     own = Settings(mapper_hidden=16, mapper_prompts=("a bald man", "a smiling woman"))
-    monkeypatch.setattr(training, "settings_of", lambda domain: own)
+    monkeypatch.setattr(latent_mapper, "settings_of", lambda domain: own)
     monkeypatch.setattr(settings, "settings_of", lambda domain: own)
     assert main(["train-mapper", "--steps", "3"]) == 0
     names = sorted(path.name for path in (models.domain.folder / "styleclip").iterdir())
@@ -65,18 +71,18 @@ def test_a_mapper_from_the_command_to_an_edit(models, capsys, monkeypatch):
 
 def test_training_lowers_the_loss_and_resumes(models, tmp_path):
     def loss(network) -> float:
-        latents = training.inversions(models, tmp_path / "run", 8)
+        latents = latent_mapper.inversions(models, tmp_path / "run", 8)
         text = models.text_image.embed_text(["a bald man"])
         move = SCALE * network(latents)
-        return training.objective(models, Settings(), latents, move, text)[0].item()
+        return latent_mapper.objective(models, Settings(), latents, move, text)[0].item()
 
     target, run = tmp_path / "out", tmp_path / "run"
-    short = load_mapper(training.train(models, "a bald man", target, run / "a", 1))
-    long = load_mapper(training.train(models, "a bald man", target, run / "b", 16))
+    short = load_mapper(latent_mapper.train(models, "a bald man", target, run / "a", 1))
+    long = load_mapper(latent_mapper.train(models, "a bald man", target, run / "b", 16))
     assert loss(long) < loss(short)
 
     killed = RuntimeError("killed")
-    objective, count = training.objective, iter(range(100))
+    objective, count = latent_mapper.objective, iter(range(100))
 
     def fails(*args):
         if next(count) == 10:
@@ -84,13 +90,13 @@ def test_training_lowers_the_loss_and_resumes(models, tmp_path):
         return objective(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "objective", fails)
-        patch.setattr(training, "run", partial(training.run, save_every=0.0))
+        patch.setattr(latent_mapper, "objective", fails)
+        patch.setattr(latent_mapper, "run", partial(latent_mapper.run, save_every=0.0))
         with pytest.raises(RuntimeError, match="killed"):
-            training.train(models, "a bald man", target, run / "c", 16)
+            latent_mapper.train(models, "a bald man", target, run / "c", 16)
     resumed = torch.load(next((run / "c").rglob("mapper-*.pt")), weights_only=True)
     assert resumed["step"] == 10
-    again = load_mapper(training.train(models, "a bald man", target, run / "c", 16))
+    again = load_mapper(latent_mapper.train(models, "a bald man", target, run / "c", 16))
     pairs = zip(again.parameters(), long.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
@@ -98,12 +104,12 @@ def test_training_lowers_the_loss_and_resumes(models, tmp_path):
 def test_the_shipped_mappers_fit_their_bound(tmp_path):
     """Eight of them, at the domain's sizes, in at most 6 MiB."""
     from clipinverter.domains import PORTRAITS
-    from clipinverter.styleclip.networks import LevelsMapper
+    from clipinverter.models.latent_mapper import LevelsMapper
 
     own = settings.settings_of(PORTRAITS)
     path = tmp_path / "one.safetensors"
     network = LevelsMapper(PORTRAITS.style_dim, own.mapper_hidden)
-    checkpoints.save_weights(path, network.state_dict())
+    files.save_weights(path, network.state_dict())
     assert len(own.mapper_prompts) >= 8
     assert path.stat().st_size * len(own.mapper_prompts) <= 6 * 2**20
 
@@ -134,7 +140,7 @@ def test_relevance_from_the_command_to_an_edit(models):
 
 def test_measuring_goes_on_after_the_last_layer(models, tmp_path, monkeypatch):
     measured = []
-    original = measuring.layer_relevance
+    original = relevance.layer_relevance
 
     def fails_once(models, people, layer, spread):
         measured.append(layer)
@@ -142,10 +148,10 @@ def test_measuring_goes_on_after_the_last_layer(models, tmp_path, monkeypatch):
             raise RuntimeError("killed")
         return original(models, people, layer, spread)
 
-    monkeypatch.setattr(measuring, "layer_relevance", fails_once)
+    monkeypatch.setattr(relevance, "layer_relevance", fails_once)
     with pytest.raises(RuntimeError, match="killed"):
-        measuring.measure(models, tmp_path / "out", tmp_path / "run", 2)
-    measuring.measure(models, tmp_path / "out", tmp_path / "run", 2)
+        relevance.measure(models, tmp_path / "out", tmp_path / "run", 2)
+    relevance.measure(models, tmp_path / "out", tmp_path / "run", 2)
     layers = list(covered_layers(models.generator))
     assert measured == [*layers[:3], *layers[2:]]
 
@@ -160,7 +166,7 @@ def test_beside_the_authors_relevance_only_statistics_are_measured(models):
 
 def test_the_statistics_are_those_of_the_styles(models):
     generator = models.generator
-    mean, spread = measuring.statistics(generator, 4096)
+    mean, spread = relevance.statistics(generator, 4096)
     w = generator.mapping(torch.randn(4096, generator.style_dim))
     styles = generator.styles(w[:, None].expand(-1, generator.n_latent, -1))
     for style, m, s in zip(styles, mean, spread, strict=True):
@@ -184,11 +190,11 @@ def test_the_identity_network_is_read_where_there_is_one(tmp_path):
     assert load_identity(domain, device) is None
 
     network = ArcFace(**irse.SMALL)
-    checkpoints.save_weights(tmp_path / "identity.safetensors", network.state_dict())
+    files.save_weights(tmp_path / "identity.safetensors", network.state_dict())
     loaded = load_identity(domain, device)
     assert not loaded.training
     weight = network.state_dict()["output_layer.3.weight"]
     assert torch.allclose(loaded.state_dict()["output_layer.3.weight"], weight, atol=1e-3)
     (tmp_path / "identity.safetensors").write_bytes(b"broken")
-    with pytest.raises(checkpoints.CheckpointError):
+    with pytest.raises(files.CheckpointError):
         load_identity(domain, device)

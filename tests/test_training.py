@@ -11,34 +11,34 @@ from safetensors.torch import load_file, save_file
 from tiny import picture
 from torch import Tensor, nn
 
-from clipinverter import clip, domains
-from clipinverter.checkpoints import CheckpointError
+from clipinverter import domains
 from clipinverter.domains import PORTRAITS
 from clipinverter.editor import Editor
-from clipinverter.loading import load_models
-from clipinverter.models import irse
+from clipinverter.evaluation import ablation
+from clipinverter.models import clip, irse
 from clipinverter.models.remapper import RemapperGenerator
-from clipinverter.portraits.scene import ATTRIBUTES, Scene, from_z
+from clipinverter.photo.tensors import fit
+from clipinverter.portraits import w_space
+from clipinverter.portraits.scene import ATTRIBUTES, Scene, from_z, random_latents
 from clipinverter.portraits.variables import N_LATENTS, VARIABLES, slots
-from clipinverter.training import (
-    ablation,
+from clipinverter.training import loop, mobilenet, objective
+from clipinverter.training.__main__ import STAGES, train
+from clipinverter.training.portraits import (
     adapter,
     data,
     edits,
     encoder,
     generator,
     identity,
-    loop,
     mapping,
-    mobilenet,
-    paper,
     phrases,
     pool,
     remapper,
-    weights,
 )
-from clipinverter.training import clip as clip_stage
-from clipinverter.training.__main__ import STAGES, train
+from clipinverter.training.portraits import clip as clip_stage
+from clipinverter.weights import runs
+from clipinverter.weights.files import CheckpointError
+from clipinverter.weights.load import load_models
 
 TINY = replace(
     PORTRAITS,
@@ -219,7 +219,7 @@ def write_shard(folder: Path, number: int, count: int, size: int) -> None:
     coarse = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     images = coarse.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
     np.save(folder / f"images-{number:05d}.npy", images)
-    np.save(folder / f"latents-{number:05d}.npy", data.random_latents(count, rng))
+    np.save(folder / f"latents-{number:05d}.npy", random_latents(count, rng))
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +282,7 @@ def test_blemishes_leave_colours_alone():
 
 
 def test_z_is_standard_normal_and_holds_the_latents():
-    latents = data.random_latents(2000, np.random.default_rng(0))
+    latents = random_latents(2000, np.random.default_rng(0))
     z = data.z_of(latents, np.random.default_rng(1), 256)
     assert z.shape == (2000, 256)
     assert z.mean(dim=0).abs().max() < 5 / np.sqrt(2000)
@@ -317,7 +317,7 @@ def test_sampled_edits_come_true(frequency, monkeypatch):
     said = lambda names, rng: "|".join(names)  # noqa: E731
     monkeypatch.setattr(edits, "caption", said)
     monkeypatch.setattr(edits, "text_of", said)
-    latents = data.random_latents(300, np.random.default_rng(0))
+    latents = random_latents(300, np.random.default_rng(0))
     batch = edits.sample(latents, frequency, np.random.default_rng(1))
     assert batch.latents is latents
     assert batch.edited_latents.shape == latents.shape
@@ -341,16 +341,16 @@ def test_impossible_wishes_are_left_out():
 
 def test_half_of_the_pictures_are_drawn_from_beyond():
     """What their w says of some variables with attributes lies further from another scene, at most as far again."""
-    latents = data.random_latents(40, np.random.default_rng(5))
-    w = mapping.w_of(latents, 256)
+    latents = random_latents(40, np.random.default_rng(5))
+    w = w_space.w_of(latents, 256)
     found, clearer = generator.stretched(w, np.random.default_rng(6))
     assert torch.equal(found[::2], w[::2])
     assert not clearer[::2].any()
-    other = mapping.w_of(data.random_latents(40, np.random.default_rng(6)), 256)
-    change, beyond = ((x @ mapping.axes(256))[1::2] for x in (w - other, found - w))
+    other = w_space.w_of(random_latents(40, np.random.default_rng(6)), 256)
+    change, beyond = ((x @ w_space.axes(256))[1::2] for x in (w - other, found - w))
     seen = []
     for name in (v.name for v in VARIABLES):
-        part = mapping.described_by({name})
+        part = w_space.described_by({name})
         moved = beyond[:, part].abs().amax(dim=1) > 1e-5
         beyond_it, change_it = beyond[moved][:, part], change[moved][:, part]
         share = beyond_it.norm(dim=1) / change_it.norm(dim=1)
@@ -375,23 +375,23 @@ def test_half_of_the_pictures_are_drawn_from_beyond():
 
 def test_an_edit_starts_where_the_encoder_is_wrong(frequency, monkeypatch):
     """After the edit w says what was asked for whatever the encoder saw; in everything else it keeps its errors."""
-    latents = data.random_latents(40, np.random.default_rng(2))
+    latents = random_latents(40, np.random.default_rng(2))
     batch = edits.sample(latents, frequency, np.random.default_rng(3))
-    rows = [mapping.w_of(data.random_latents(40, np.random.default_rng(i)), 256) for i in (4, 5)]
+    rows = [w_space.w_of(random_latents(40, np.random.default_rng(i)), 256) for i in (4, 5)]
     inverted = torch.stack(rows, dim=1)
-    before, after = (mapping.w_of(x, 256)[:, None] for x in (latents, batch.edited_latents))
+    before, after = (w_space.w_of(x, 256)[:, None] for x in (latents, batch.edited_latents))
     asked = batch.asked[:, None]
     bold = edits.aim(batch, inverted)
     monkeypatch.setattr(edits, "boldness", lambda: torch.ones(len(batch.asked[0])))
     edited = inverted + edits.aim(batch, inverted)
     for name in ("hair_colour", "age", "gender"):
-        part = mapping.described_by({name})
+        part = w_space.described_by({name})
         far = edits.BOLD.get(name, edits.BOLD_ELSE)
-        true = far * mapping.part_of(edited - inverted, part)
-        torch.testing.assert_close(mapping.part_of(bold, part), true, atol=1e-4, rtol=0)
+        true = far * w_space.part_of(edited - inverted, part)
+        torch.testing.assert_close(w_space.part_of(bold, part), true, atol=1e-4, rtol=0)
 
     def assert_equal_in(asked, one, other):
-        pair = mapping.part_of(one, asked), mapping.part_of(other, asked)
+        pair = w_space.part_of(one, asked), w_space.part_of(other, asked)
         torch.testing.assert_close(*pair, atol=1e-4, rtol=0)
 
     assert_equal_in(asked, edited, after.expand_as(edited))
@@ -403,16 +403,16 @@ def test_what_is_unlikely_is_left_out_of_w():
     """A picture whose hair is black in 70 % of such cases and green in 30: with squares it would be 0.3 green."""
     scene = Scene.from_seed(0).edited("long hair").edited("black hair")
     pair = np.stack([scene.latent, scene.edited("green hair").latent])
-    black, green = mapping.w_of(pair, 256)
+    black, green = w_space.w_of(pair, 256)
     cases = torch.stack([black] * 7 + [green] * 3)
     shares = torch.linspace(0, 1, 101)
     losses = torch.stack(
-        [mapping.sharp_distance(black.lerp(green, share).expand(10, -1), cases) for share in shares]
+        [w_space.sharp_distance(black.lerp(green, share).expand(10, -1), cases) for share in shares]
     )
     assert shares[losses.argmin()] < 0.05
-    assert mapping.sharp_distance(cases, cases) == 0
+    assert w_space.sharp_distance(cases, cases) == 0
     aside = black + torch.randn(256, generator=torch.Generator().manual_seed(0))
-    assert mapping.sharp_distance(aside, black) > 0.1  # outside of what scenes have, too
+    assert w_space.sharp_distance(aside, black) > 0.1  # outside of what scenes have, too
 
 
 def test_w_says_the_colours_that_are_seen():
@@ -420,39 +420,39 @@ def test_w_says_the_colours_that_are_seen():
     slot = slots()["clothes_colour"]
     pair = np.stack([Scene.from_seed(3).latent] * 3)
     pair[:, slot] = [[-3.0, 1, 1], [3.0, 1, 1], [0.0, 1, 1]]  # red, red, cyan
-    w = mapping.w_of(pair, 256)
-    red, same, cyan = w @ mapping.axes(256)[:, mapping.of_kind("colour")]
+    w = w_space.w_of(pair, 256)
+    red, same, cyan = w @ w_space.axes(256)[:, w_space.of_kind("colour")]
     assert (red - same).norm() < 0.1 * (red - cyan).norm()
-    told = mapping.of_kind("colour") & mapping.described_by({"clothes_colour"})
+    told = w_space.of_kind("colour") & w_space.described_by({"clothes_colour"})
     assert told.sum() == 3
-    raw = mapping.described_by({"clothes_colour"}) & ~told
-    assert mapping.sharp_distance(w[0], w[2]) > 0
-    assert mapping.sharp_distance(w[0], w[2], ~told & ~raw) == pytest.approx(0, abs=1e-5)
+    raw = w_space.described_by({"clothes_colour"}) & ~told
+    assert w_space.sharp_distance(w[0], w[2]) > 0
+    assert w_space.sharp_distance(w[0], w[2], ~told & ~raw) == pytest.approx(0, abs=1e-5)
 
 
 def test_numbers_of_the_description_belong_to_their_variable():
     scene = Scene.from_seed(1).edited("eyeglasses")
-    changed = mapping.description(scene.edited("sunglasses")) - mapping.description(scene)
-    assert not (torch.from_numpy(changed != 0) & ~mapping.described_by({"glasses"})).any()
-    assert mapping.described_by({"glasses", "hat"}).sum() == 3 + 2 + 3
+    changed = w_space.description(scene.edited("sunglasses")) - w_space.description(scene)
+    assert not (torch.from_numpy(changed != 0) & ~w_space.described_by({"glasses"})).any()
+    assert w_space.described_by({"glasses", "hat"}).sum() == 3 + 2 + 3
     with pytest.raises(KeyError):
-        mapping.described_by({"monocle"})
+        w_space.described_by({"monocle"})
 
 
 def test_what_was_added_later_takes_directions_that_were_empty():
     """Networks that were trained before keep what they know."""
-    later = mapping.of_kind("colour") | mapping.described_by(mapping.LATER)
+    later = w_space.of_kind("colour") | w_space.described_by(w_space.LATER)
     first = int((~later).sum())
     assert not later[:first].any()
     assert torch.equal(
-        mapping.axes(256)[:, :first], torch.from_numpy(mapping.directions(first, 256, 20232))
+        w_space.axes(256)[:, :first], torch.from_numpy(w_space.directions(first, 256, 20232))
     )
     first = [i for i, a in enumerate(ATTRIBUTES.values()) if a.variable not in clip_stage.LATER]
     anchors = clip_stage.anchors(256)
-    old = mapping.directions(len(first), 256, 20233).T
+    old = w_space.directions(len(first), 256, 20233).T
     assert torch.equal(anchors[first], torch.from_numpy(old))
     assert torch.allclose(anchors @ anchors.T, torch.eye(len(anchors)), atol=1e-5)
-    after = mapping.directions(len(first), 256, 20233, more=2).T
+    after = w_space.directions(len(first), 256, 20233, more=2).T
     assert torch.equal(
         anchors[data.NAMES.index("eyes closed")], torch.from_numpy(after[len(first)])
     )
@@ -464,12 +464,12 @@ def test_every_attribute_is_a_direction_in_w():
     for seed in range(5):
         scene = Scene.from_seed(seed).edited("no earrings")
         adorned = scene.edited("earrings")
-        changed = mapping.description(adorned) - mapping.description(scene)
-        assert (changed == mapping.LABEL).sum() == 1  # the label
+        changed = w_space.description(adorned) - w_space.description(scene)
+        assert (changed == w_space.LABEL).sum() == 1  # the label
         assert np.count_nonzero(changed) == 2  # and the quantity
-        w, w_adorned = mapping.w_of(np.stack([scene.latent, adorned.latent]), 256)
+        w, w_adorned = w_space.w_of(np.stack([scene.latent, adorned.latent]), 256)
         assert (w_adorned - w).norm() == pytest.approx(
-            mapping.SPREAD * np.linalg.norm(changed), rel=1e-4
+            w_space.SPREAD * np.linalg.norm(changed), rel=1e-4
         )
         moves.append(w_adorned - w)
     cosines = torch.nn.functional.cosine_similarity(moves[0][None], torch.stack(moves[1:]))
@@ -477,12 +477,12 @@ def test_every_attribute_is_a_direction_in_w():
 
 
 def test_w_is_as_spread_as_a_mapping_network_makes_it():
-    w = mapping.w_of(data.random_latents(500, np.random.default_rng(0)), 256)
+    w = w_space.w_of(random_latents(500, np.random.default_rng(0)), 256)
     assert w.dtype == torch.float32
     assert w.mean().abs() < 0.1
     assert 0.5 < w.var(dim=0).mean() < 2
     with pytest.raises(ValueError, match="does not fit"):
-        mapping.w_of(data.random_latents(1, np.random.default_rng(0)), N_LATENTS + 1)
+        w_space.w_of(random_latents(1, np.random.default_rng(0)), N_LATENTS + 1)
 
 
 def test_the_mapping_network_learns_w(tmp_path, monkeypatch):
@@ -491,8 +491,8 @@ def test_the_mapping_network_learns_w(tmp_path, monkeypatch):
     torch.manual_seed(0)
     net = generator.Generator(8, 256, 2, 64, 8)
     average = mapping.train(net, tmp_path, resume=False)
-    latents = data.random_latents(200, np.random.default_rng(5))
-    wanted = mapping.w_of(latents, 256)
+    latents = random_latents(200, np.random.default_rng(5))
+    wanted = w_space.w_of(latents, 256)
     z = data.z_of(latents, np.random.default_rng(2), 256)
     for network in (net.style, average.module):
         # A network that says nothing would be as wrong as w is spread.
@@ -629,7 +629,7 @@ def test_the_remapper_stage_trains_nothing_else(trained):
 
 def test_the_demo_takes_what_training_exports(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(domains, "ROOT", tmp_path)
-    weights.export(trained, TINY.folder)
+    runs.export(trained, TINY.folder)
     editor = Editor(load_models(TINY))
     inversion = editor.invert(picture(), align="none")
     edit = editor.edit(inversion, "a smiling woman with red hair")
@@ -676,7 +676,7 @@ def test_every_stage_resumes_to_the_same_weights(stage, trained, images, tmp_pat
 
 
 def test_teachers_are_frozen(trained):
-    teachers = paper.Teachers.load(trained, TINY)
+    teachers = objective.Teachers.load(trained, TINY)
     nets = [teachers.generator, teachers.encoder, teachers.text_image.model, teachers.identity]
     for net in [*nets, teachers.perceptual.layers]:
         assert not any(p.requires_grad for p in net.parameters())
@@ -685,9 +685,9 @@ def test_teachers_are_frozen(trained):
 
 @pytest.fixture(scope="module")
 def batch(trained, images):
-    teachers = paper.Teachers.load(trained, TINY)
+    teachers = objective.Teachers.load(trained, TINY)
     rng = np.random.default_rng(1)
-    return teachers, paper.make_batch(teachers, data.load(images), 8, rng)
+    return teachers, objective.make_batch(teachers, data.load(images), 8, rng)
 
 
 def test_a_batch_of_edits(batch):
@@ -698,7 +698,7 @@ def test_a_batch_of_edits(batch):
     assert b.prompt.dtype == b.shift.dtype == torch.float32
     assert 0 < b.asks.sum() < 8
     # The generator's own pictures are its pictures of the scenes' w, the renders are not.
-    codes = teachers.encoder(data.fit(b.images, 32)) + teachers.latent_avg
+    codes = teachers.encoder(fit(b.images, 32)) + teachers.latent_avg
     torch.testing.assert_close(codes, b.w_plus, atol=1e-4, rtol=1e-4)
 
 
@@ -707,24 +707,24 @@ def test_the_objective_is_the_weighted_sum_of_the_paper(batch):
     torch.manual_seed(0)
     drawn = (b.images + 0.3 * torch.randn_like(b.images)).requires_grad_()
     source = b.images.flip(0)
-    faces = [paper.face_features(teachers.identity, x) for x in (drawn, b.images)]
+    faces = [objective.face_features(teachers.identity, x) for x in (drawn, b.images)]
     embedded = [teachers.text_image.embed_image(x) for x in (source, drawn)]
-    way = paper.directional_clip_loss(*embedded, b.caption, b.prompt)
-    scales = replace(paper.STAGE_ONE, clip=1.75)
+    way = objective.directional_clip_loss(*embedded, b.caption, b.prompt)
+    scales = replace(objective.STAGE_ONE, clip=1.75)
     expected = {
         "identity": 0.1 * (1 - (faces[0] * faces[1]).sum(dim=1)).mean(),
         "l2": 1.0 * (drawn - b.images).square().mean(),
         "lpips": 0.6 * teachers.perceptual(drawn, b.images),
         "clip": 1.75 * way[b.asks].mean(),
-        "w_norm": 0.005 * paper.w_norm_loss(b.w_plus, teachers.latent_avg),
+        "w_norm": 0.005 * objective.w_norm_loss(b.w_plus, teachers.latent_avg),
     }
     call = (drawn, b.images, source, b.w_plus, b.caption, b.prompt)
-    loss, parts = paper.objective(teachers, scales, *call, b.asks)
+    loss, parts = objective.objective(teachers, scales, *call, b.asks)
     assert parts == pytest.approx({k: v.item() for k, v in expected.items()}, rel=1e-4)
     assert loss.item() == pytest.approx(sum(v.item() for v in expected.values()), rel=1e-4)
     (gradient,) = torch.autograd.grad(loss, drawn)
     assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).all()
-    _, parts = paper.objective(teachers, scales, *call, torch.zeros_like(b.asks))
+    _, parts = objective.objective(teachers, scales, *call, torch.zeros_like(b.asks))
     assert parts["clip"] == 0  # a prompt that asks for nothing has no direction
 
 
@@ -738,17 +738,17 @@ def test_the_cycle_pass_asks_for_the_original_caption(trained, batch):
         asked.append((w_plus, text))
         return teachers.generator(w_plus, noise="none")
 
-    loss = paper.cycle_loss(teachers, paper.STAGE_ONE, edited, b, learner, draw)
+    loss = objective.cycle_loss(teachers, objective.STAGE_ONE, edited, b, learner, draw)
     ((w_plus, text),) = asked
     assert text is b.caption
-    features = teachers.encoder.trunk_features(data.fit(edited.detach(), 32))
+    features = teachers.encoder.trunk_features(fit(edited.detach(), 32))
     codes = teachers.encoder.heads(*features) + teachers.latent_avg
     residual = teachers.encoder.heads(*learner(features, b.caption))
     torch.testing.assert_close(w_plus, codes + 0.1 * residual)
     # From the edited pictures, which the prompt describes, back to the originals and their caption.
     drawn, texts = teachers.generator(w_plus, noise="none"), (b.prompt, b.caption)
-    expected, _ = paper.objective(
-        teachers, paper.STAGE_ONE, drawn, b.images, edited, w_plus, *texts, b.asks
+    expected, _ = objective.objective(
+        teachers, objective.STAGE_ONE, drawn, b.images, edited, w_plus, *texts, b.asks
     )
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
     loss.backward()
@@ -761,8 +761,8 @@ def test_the_cycle_pass_asks_for_the_original_caption(trained, batch):
 
 def test_weights_go_through_fp16(tmp_path):
     state = {"a": torch.randn(3, 4), "count": torch.tensor(7)}
-    weights.write(tmp_path, "encoder", state)
-    back = weights.read(tmp_path, "encoder")
+    runs.write(tmp_path, "encoder", state)
+    back = runs.read(tmp_path, "encoder")
     assert torch.equal(back["a"], state["a"].half().float())
     assert torch.equal(back["count"], state["count"])
 
@@ -772,22 +772,22 @@ def test_weights_go_through_fp16(tmp_path):
 )
 def test_a_missing_part_names_the_stage_to_run(part, stage, tmp_path):
     with pytest.raises(CheckpointError, match=rf"python -m clipinverter\.training {stage} first"):
-        weights.encoder(tmp_path, TINY, part)
+        runs.encoder(tmp_path, TINY, part)
 
 
 def test_an_unfinished_generator_is_refused(tmp_path):
     half = replace(TINY, image_size=32)
     small_one = generator.Generator(32, 256, 2, half.channel_base, half.channel_max)
-    weights.write(tmp_path, "generator", small_one.state_dict())
+    runs.write(tmp_path, "generator", small_one.state_dict())
     with pytest.raises(CheckpointError, match="not finished"):
-        weights.generator(tmp_path, TINY)
-    assert weights.generator(tmp_path, half).size == 32
+        runs.generator(tmp_path, TINY)
+    assert runs.generator(tmp_path, half).size == 32
 
 
 def test_export_takes_the_networks_that_were_trained_further(tmp_path):
     for part in (*STAGES, "editing-encoder"):
-        weights.write(tmp_path / "run", part, {part: torch.ones(1)})
-    weights.export(tmp_path / "run", tmp_path / "out")
+        runs.write(tmp_path / "run", part, {part: torch.ones(1)})
+    runs.export(tmp_path / "run", tmp_path / "out")
     found = {f.stem: set(load_file(f)) for f in (tmp_path / "out").iterdir()}
     wanted = {part: {part} for part in ("adapter", "clip", "identity")}
     assert found == wanted | {"generator": {"remapper"}, "encoder": {"editing-encoder"}}
@@ -899,13 +899,13 @@ def test_phrases_mean_what_they_resemble(monkeypatch):
 
 
 def test_edits_and_features_are_computed_once(trained, images, monkeypatch):
-    teachers = paper.Teachers.load(trained, TINY)
+    teachers = objective.Teachers.load(trained, TINY)
     rendered = data.load(images)
     seen = pool.seen(teachers, rendered, coarse=False)
     maps = seen.features
     assert all(len(x) == 2 * len(rendered) for x in (*maps, seen.w_plus))
     picture, augmented = seen.missed(torch.tensor([1, 1 + len(rendered)]))
-    w_plus = mapping.w_of(rendered.latents[1:2], TINY.style_dim) - picture
+    w_plus = w_space.w_of(rendered.latents[1:2], TINY.style_dim) - picture
     torch.testing.assert_close(w_plus, seen.w_plus[1].float(), rtol=1e-4, atol=1e-4)
     assert not torch.equal(picture, augmented)
     plain = teachers.features(rendered.batch(np.arange(len(rendered)), TINY.encoder_size))

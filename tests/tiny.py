@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from clipinverter.domains import Domain
-from clipinverter.loading import Models, build_networks
 from clipinverter.models.encoder import Encoder
+from clipinverter.weights.load import Models, build_networks
 
 DOMAIN = Domain(
     name="tiny",

@@ -42,7 +42,7 @@ def main() -> None:
 
 def _models():
     from clipinverter.domains import PORTRAITS
-    from clipinverter.loading import load_models
+    from clipinverter.weights.load import load_models
 
     return load_models(PORTRAITS, "cpu")
 
@@ -54,14 +54,14 @@ def _editor():
 
 
 def sheet(args: argparse.Namespace) -> None:
-    from clipinverter.evaluation.sheets import drawn_by_lot
+    from clipinverter.evaluation.edit_sheet import drawn_by_lot
 
     drawn_by_lot(_editor(), args.seed, args.cell).save(args.out)
 
 
 def photos(args: argparse.Namespace) -> dict:
-    from clipinverter.evaluation import judge
     from clipinverter.evaluation.photos import RatingsError, measure, sheet
+    from clipinverter.portraits import judge
 
     try:
         report, pairs = measure(_editor(), judge.load(), args.folder)
@@ -74,8 +74,9 @@ def photos(args: argparse.Namespace) -> dict:
 
 
 def compare(args: argparse.Namespace) -> dict:
-    from clipinverter.evaluation import judge, metrics
+    from clipinverter.evaluation import metrics
     from clipinverter.evaluation.compare import compare, table
+    from clipinverter.portraits import judge
 
     editor = _editor()
     held = metrics.held_out(args.portraits, editor.models.domain.image_size, args.seed)
@@ -98,17 +99,17 @@ def bench(args: argparse.Namespace) -> dict:
 
 def portraits(args: argparse.Namespace) -> dict:
     """Every number of the table in checkpoints/README.md."""
-    from clipinverter.evaluation import edits, metrics
-    from clipinverter.evaluation.edits import mean
-    from clipinverter.evaluation.judge import load
+    from clipinverter.evaluation import editing, metrics
+    from clipinverter.evaluation.editing import mean
+    from clipinverter.portraits.judge import load
 
     models, judge = _models(), load()
     held = metrics.held_out(args.count, models.domain.image_size, args.seed)
     seen = judge.see(metrics.images_of(held))
     accuracy, by_variable = metrics.clip_accuracy(models, held)
     per_prompt = max(1, args.count // 16)
-    single = edits.single(models, judge, held, per_prompt)
-    several = edits.several(models, judge, held, per_prompt)
+    single = editing.single(models, judge, held, per_prompt)
+    several = editing.several(models, judge, held, per_prompt)
 
     report = {
         **metrics.judging(judge, held, seen),

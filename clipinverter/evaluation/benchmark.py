@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipinverter.checkpoints import CheckpointError
 from clipinverter.domains import Domain, get_domain
 from clipinverter.editor import Editor
 from clipinverter.evaluation import plain
-from clipinverter.images import to_pil, to_tensor
-from clipinverter.loading import (
+from clipinverter.photo.tensors import to_pil, to_tensor
+from clipinverter.weights.files import CheckpointError
+from clipinverter.weights.load import (
     PARTS,
     Models,
     build_networks,

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from clipinverter.editor import Editor
-from clipinverter.evaluation.edits import outcome, wanting
-from clipinverter.evaluation.judge import Judge
+from clipinverter.evaluation.editing import outcome, wanting
 from clipinverter.evaluation.metrics import Held, picture
-from clipinverter.images import to_pil, to_tensor
-from clipinverter.styleclip.comparison import Comparison
-from clipinverter.styleclip.method import Method, MethodError
-from clipinverter.styleclip.settings import settings_of
+from clipinverter.methods.base import Method, MethodError
+from clipinverter.methods.comparison import Comparison
+from clipinverter.methods.settings import settings_of
+from clipinverter.photo.tensors import to_pil, to_tensor
+from clipinverter.portraits.judge import Judge
 
 PROMPTS = {
     "a smiling face": ("smiling",),

@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipinverter.evaluation.judge import NAMES, Judge, Seen, agreement, shown
-from clipinverter.loading import Models
+from clipinverter.photo.tensors import fit
 from clipinverter.portraits.captions import plain_caption
+from clipinverter.portraits.judge import NAMES, Judge, Seen, agreement, shown
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, groups
 from clipinverter.portraits.unseen_words import UNSEEN
 from clipinverter.portraits.variables import N_LATENTS
-from clipinverter.training.data import fit
-from clipinverter.training.identity import pairs
-from clipinverter.training.mapping import w_of
+from clipinverter.portraits.w_space import w_of
+from clipinverter.training.portraits.identity import pairs
+from clipinverter.weights.load import Models
 
 HELD_OUT = 10_000_019  # training sets count their scenes from their own small seeds
 

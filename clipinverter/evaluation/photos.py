@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from clipinverter.editor import Editor
-from clipinverter.evaluation.judge import NAMES, Judge, Seen
-from clipinverter.evaluation.sheets import grid
-from clipinverter.images import to_tensor
+from clipinverter.evaluation.edit_sheet import grid
+from clipinverter.photo.tensors import to_tensor
+from clipinverter.portraits.judge import NAMES, Judge, Seen
 
 SCALES: Mapping[str, Mapping[str, float]] = {
     "smile": {

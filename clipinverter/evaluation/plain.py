@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipinverter.editor import RESIDUAL_SCALE
-from clipinverter.loading import Models
 from clipinverter.models.adapter import Features
 from clipinverter.models.encoder import COARSE_ROWS, MEDIUM_ROWS, Encoder, enlarge
 from clipinverter.models.ops import GAIN, SLOPE
 from clipinverter.models.remapper import LAMBDA_SCALE, RemapperGenerator
 from clipinverter.models.stylegan2 import ModulatedConv, StyledConv, ToRGB
+from clipinverter.weights.load import Models
 
 
 def edit(models: Models, images: Tensor, prompt: str, strength: float) -> Tensor:

@@ -220,3 +220,8 @@ def to_z(latents: np.ndarray, nuisance: np.ndarray) -> np.ndarray:
 def from_z(z: np.ndarray) -> np.ndarray:
     """Latents [B, N_LATENTS] of z [B, n]: the inverse of `to_z`."""
     return (z @ _mix(z.shape[1]))[:, :N_LATENTS]
+
+
+def random_latents(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Latents [count, N_LATENTS] of scenes nobody has rendered."""
+    return rng.standard_normal((count, N_LATENTS)).astype(np.float32)

@@ -58,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     import torch
 
-    from clipinverter.checkpoints import CheckpointError
     from clipinverter.domains import DomainError, get_domain
     from clipinverter.training.pictures import DataError
+    from clipinverter.weights.files import CheckpointError
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -77,16 +77,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace, domain, folder: Path) -> None:
     """Does what the arguments say."""
     if args.stage == "export":
-        from clipinverter.training.weights import PARTS, export
+        from clipinverter.weights.runs import PARTS, export
 
         export(folder, domain.folder, PARTS if domain.name == "portraits" else OWN_STAGES)
         return
     if args.captions:
-        from clipinverter.training import own
+        from clipinverter.training.captioned import train as captioned
 
         options = {"resume": args.resume, "moco": args.moco, "steps": args.steps}
         folders = (args.images, args.captions, folder)
-        own.train(args.stage, domain, *folders, batch=args.batch, **options)
+        captioned.train(args.stage, domain, *folders, batch=args.batch, **options)
         return
     for stage in STAGES if args.stage == "all" else (args.stage,):
         options = {"resume": args.resume, "scale": args.scale}
@@ -107,8 +107,13 @@ def train(stage: str, domain, images: Path, folder: Path, **options) -> None:
 
     import torch
 
-    name = "adapt" if adapts(stage, images, options.get("start")) else stage
-    module = import_module(f"clipinverter.training.{name}")
+    if stage == "ablation":
+        name = "evaluation.ablation"
+    elif adapts(stage, images, options.get("start")):
+        name = "training.finetune_generator"
+    else:
+        name = f"training.portraits.{stage}"
+    module = import_module(f"clipinverter.{name}")
     torch.manual_seed(0)  # initial weights
     if stage in ("clip", "judge"):
         module.train(images, folder, **options)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clipinverter.loading import computes_in_bfloat16
+from clipinverter.weights.load import computes_in_bfloat16
 
 SAVE_EVERY = 180.0  # seconds
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from clipinverter.images import to_tensor
-from clipinverter.photos import PhotoError, as_crop, find_photos, load_photo
-from clipinverter.training.edits import MISMATCH
+from clipinverter.photo.load import PhotoError, as_crop, find_photos, load_photo
+from clipinverter.photo.tensors import to_tensor
+from clipinverter.training.portraits.edits import MISMATCH
 
 SEED = 20231
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 
-from clipinverter.align import NoFaceError
-from clipinverter.origin import METHOD, sign
-from clipinverter.photos import PhotoError, load_photo
+from clipinverter.photo.align import NoFaceError
+from clipinverter.photo.load import PhotoError, load_photo
+from clipinverter.photo.metadata import METHOD, sign
 from clipinverter.request import PromptError, StrengthError, check_prompt, check_strength
 from clipinverter.ui import text
 
 if TYPE_CHECKING:
     from clipinverter.editor import Edit, Editor, Inversion, OnStep
-    from clipinverter.faces import Point
+    from clipinverter.photo.faces import Point
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def invert(
 @contextmanager
 def refusals() -> Iterator[None]:
     """Turns every failure inside into a Refusal with a sentence for the visitor."""
-    from clipinverter.checkpoints import CheckpointError  # slow: it needs PyTorch
+    from clipinverter.weights.files import CheckpointError  # slow: it needs PyTorch
 
     try:
         yield
@@ -166,7 +166,7 @@ def _pasted(
     on_step: "OnStep | None",
 ) -> tuple[Image.Image, Image.Image]:
     """The photo, and the photo with the face after the edit in it; adds the stage to `info`."""
-    from clipinverter.paste import paste
+    from clipinverter.photo.paste import paste
 
     if on_step:
         on_step("paste")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gradio as gr
 from PIL import Image
 
-from clipinverter.styleclip.names import TITLES
+from clipinverter.methods.names import TITLES
 from clipinverter.ui import api, layout, text
 
 if TYPE_CHECKING:
     from clipinverter.editor import Editor
-    from clipinverter.styleclip.comparison import Card, Comparison
+    from clipinverter.methods.comparison import Card, Comparison
 
 # A lane of its own: the Editor gives edits of others their turn between two steps of a comparison.
 QUEUE = {"concurrency_id": "compare", "concurrency_limit": 1}
@@ -173,7 +173,7 @@ def _connect_endpoint(on: layout.Widgets, get_editor: "Callable[[], Editor]") ->
         align: Any = DEFAULTS[3],
         face: Any = DEFAULTS[4],
     ) -> Iterator[tuple]:
-        from clipinverter.styleclip.comparison import row
+        from clipinverter.methods.comparison import row
 
         align = "" if align == "eyes" else align  # which only the page can ask for
         saved = _Pictures(on.download.GRADIO_CACHE)
@@ -206,7 +206,7 @@ def _connect_endpoint(on: layout.Widgets, get_editor: "Callable[[], Editor]") ->
 @lru_cache(maxsize=1)
 def _comparison(editor: "Editor") -> "Comparison":
     """Kept, since the methods keep what they found."""
-    from clipinverter.styleclip.comparison import Comparison
+    from clipinverter.methods.comparison import Comparison
 
     return Comparison(editor)
 
@@ -236,7 +236,7 @@ def _run(
 
 
 def _words(card: "Card") -> str:
-    from clipinverter.styleclip.sheets import lines
+    from clipinverter.methods.report import lines
 
     if card.state == "running":
         note = text.stage_name(card.note) if card.note else "Running"
@@ -278,7 +278,7 @@ class _Pictures:
 
 def _write(inversion: Any, cards: "Sequence[Card]", folder: Path) -> dict[str, str]:
     """Writes sheet and tables."""
-    from clipinverter.styleclip.sheets import as_csv, as_json, draw
+    from clipinverter.methods.report import as_csv, as_json, draw
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = {kind: folder / f"comparison.{kind}" for kind in ("png", "csv", "json")}

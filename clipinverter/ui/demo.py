@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from clipinverter.domains import Domain
-from clipinverter.origin import save_png
+from clipinverter.photo.metadata import save_png
 from clipinverter.ui import api, compare, layout, style, text
 from clipinverter.ui.pointing import Point, Pointing, numbered, to_tap
 from clipinverter.ui.previews import streamed

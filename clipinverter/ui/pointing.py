@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from clipinverter.photos import load_photo
+from clipinverter.photo.load import load_photo
 
 Point = tuple[float, float]
 SIDE = 1024  # pixels of the longer side

@@ -1,0 +1,46 @@
+"""Contact sheets: what the numbers look like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from clipinverter.editor import Editor
+from clipinverter.evaluation.editing import EDITS, SEVERAL
+from clipinverter.evaluation.metrics import HELD_OUT, held_out
+from clipinverter.photo.contact_sheet import Cell, draw
+from clipinverter.photo.tensors import to_pil
+
+PORTRAITS, PROMPTS = 6, 6  # on a sheet
+
+
+def grid(
+    rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], cell: int = 128
+) -> Image.Image:
+    """Pictures in rows under column titles."""
+    first = [Cell(image, above=[title]) for image, title in zip(rows[0], titles, strict=True)]
+    return draw([first, *([Cell(image) for image in row] for row in rows[1:])], cell)
+
+
+def edits(
+    editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str], cell: int
+) -> Image.Image:
+    """Every aligned picture: as it is, inverted, and edited by every prompt."""
+    rows = []
+    for photo in photos:
+        inversion = editor.invert(photo, align="none")
+        row = [inversion.crop, inversion.image]
+        row += [editor.edit(inversion, prompt).image for prompt in prompts]
+        rows.append(row)
+    return grid(rows, ["picture", "inversion", *prompts], cell)
+
+
+def drawn_by_lot(editor: Editor, seed: int, cell: int) -> Image.Image:
+    """A sheet of held-out portraits and of prompts that the seed picks, not a hand."""
+    held = held_out(PORTRAITS, editor.models.domain.image_size, seed)
+    photos = [to_pil(h.image[None]) for h in held]
+    every = [*EDITS.values(), *SEVERAL]
+    chosen = np.random.default_rng([HELD_OUT, seed]).permutation(len(every))[:PROMPTS]
+    return edits(editor, photos, [every[i] for i in sorted(chosen)], cell)

@@ -1,0 +1,214 @@
+"""Runs all methods on one picture and says how each went: the page, the endpoint and the command line share it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Any, Literal
+
+import torch.nn.functional as F
+
+from clipinverter.editor import Editor
+from clipinverter.methods.base import Method, MethodError, times
+from clipinverter.methods.global_direction import GlobalDirection
+from clipinverter.methods.latent_mapper import LatentMapper
+from clipinverter.methods.latent_optimization import Optimization, person_features
+from clipinverter.methods.names import TITLES
+from clipinverter.photo.tensors import to_tensor
+from clipinverter.request import check_prompt, check_strength
+from clipinverter.results import Edit, Inversion
+from clipinverter.weights.files import CheckpointError
+
+log = logging.getLogger(__name__)
+
+EVERY = 0.3  # seconds between two looks at what is under way
+THREAD = "comparison"  # name of the thread that works
+GRACE = 0.6  # seconds that a stopped step may take before its card is closed without it
+WENT_WRONG = "Something went wrong here; whoever runs the server finds the reason in its log."
+
+State = Literal["waiting", "running", "done", "stopped", "failed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Card:
+    """How a method is doing.
+
+    Attributes:
+        note: the stage under way, or a sentence on why it failed.
+        progress: 0 to 1, of a method that takes steps.
+        edit: the result, or the best so far while it runs or when it was stopped.
+        clip_gain: cosine of picture and prompt in CLIP's space after the edit, minus before.
+        identity: cosine of the faces before and after the edit; None in a model without identity network.
+    """
+
+    method: str
+    state: State = "waiting"
+    note: str = ""
+    progress: float | None = None
+    edit: Edit | None = None
+    clip_gain: float | None = None
+    identity: float | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.state in ("done", "stopped", "failed")
+
+
+class Comparison:
+    """All four methods on the networks of one Editor. Safe to share between threads and sessions."""
+
+    def __init__(self, editor: Editor, methods: Mapping[str, Method] | None = None) -> None:
+        self.editor = editor
+        self.methods = methods or {
+            "clipinverter": editor,
+            "mapper": LatentMapper(editor),
+            "direction": GlobalDirection(editor),
+            "optimization": Optimization(editor),
+        }
+
+    def run(
+        self, inversion: Inversion, prompt: str, strength: float = 1.0, stop: Event | None = None
+    ) -> Iterator[tuple[Card, ...]]:
+        """All cards, again and again, until every one is over; the last time with all results.
+
+        Methods that fail or are not available say so on their cards, and the others go on. Setting `stop` closes all
+        cards within a second; so does closing the iterator. Nothing runs on after it has ended.
+
+        Raises:
+            PromptError, StrengthError: before anything runs.
+        """
+        prompt, strength = check_prompt(prompt), check_strength(strength)
+        stop = stop or Event()
+        cards = {name: Card(name) for name in self.methods}
+        news: SimpleQueue[Card | None] = SimpleQueue()
+        worker = Thread(
+            name=THREAD,
+            target=self._work,
+            args=(inversion, prompt, strength, stop, news.put),
+            daemon=True,
+        )
+        yield tuple(cards.values())
+        worker.start()
+        try:
+            shown, new, stopped = time.monotonic(), False, None
+            while True:
+                over = False
+                try:
+                    card = news.get(timeout=0.1)
+                    if card is None:
+                        break
+                    cards[card.method] = card
+                    new, over = True, card.over
+                except Empty:
+                    pass
+                now = time.monotonic()
+                stopped = stopped or (now if stop.is_set() else None)
+                if stopped and now - stopped > GRACE:
+                    cards = {name: _stopped(card) for name, card in cards.items()}
+                    break
+                if over or (new and now - shown > EVERY):
+                    shown, new = now, False
+                    yield tuple(cards.values())
+            yield tuple(cards.values())
+        finally:
+            stop.set()
+            worker.join()
+
+    def _work(
+        self,
+        inversion: Inversion,
+        prompt: str,
+        strength: float,
+        stop: Event,
+        tell: Callable[[Card | None], None],
+    ) -> None:
+        for name in self.methods:
+            if stop.is_set():
+                tell(Card(name, "stopped"))
+                continue
+            try:
+                tell(self._one(name, inversion, prompt, strength, stop, tell))
+            except (MethodError, CheckpointError) as error:
+                tell(Card(name, "failed", str(error)))
+            except Exception:  # a bug, or a machine out of memory: the others go on
+                log.exception("%s failed in a comparison", name)
+                tell(Card(name, "failed", WENT_WRONG))
+        tell(None)
+
+    def _one(
+        self,
+        name: str,
+        inversion: Inversion,
+        prompt: str,
+        strength: float,
+        stop: Event,
+        tell: Callable[[Card | None], None],
+    ) -> Card:
+        method, state = self.methods[name], "done"
+        tell(Card(name, "running"))
+        if isinstance(method, Optimization):
+            for step, steps, edit in method.previews(inversion, prompt, strength):
+                note = f"step {step} of {steps}"
+                tell(Card(name, "running", note, step / steps, edit))
+                if stop.is_set() and step < steps:
+                    state = "stopped"
+                    break
+        else:
+            edit = method.edit(
+                inversion, prompt, strength, lambda stage: tell(Card(name, "running", stage))
+            )
+        return Card(name, state, "", None, edit, self.clip_gain(edit), self.identity(edit))
+
+    def clip_gain(self, edit: Edit) -> float:
+        """How much closer the edit brought the picture to its prompt, see `Card`."""
+        m = self.editor.models
+        with self.editor.compute():
+            text = m.text_image.embed_text([edit.prompt])
+            before, after = (
+                F.cosine_similarity(m.text_image.embed_image(to_tensor(i).to(m.device)), text)
+                for i in (edit.inversion.image, edit.image)
+            )
+        return float(after - before)
+
+    def identity(self, edit: Edit) -> float | None:
+        """How much the face stayed the same, see `Card`."""
+        m = self.editor.models
+        if m.identity is None:
+            return None
+        with self.editor.compute():
+            before, after = (
+                person_features(m, to_tensor(i).to(m.device))
+                for i in (edit.inversion.image, edit.image)
+            )
+        return float((before * after).sum())
+
+
+def row(card: Card) -> dict[str, Any]:
+    """A card in numbers and words, for JSON and CSV. Times in ms; `kept` names those of an earlier edit."""
+    took = times(card.edit) if card.edit else None
+
+    def rounded(value: float | None, digits: int) -> float | None:
+        return None if value is None else round(value, digits)
+
+    return {
+        "method": card.method,
+        "title": TITLES[card.method],
+        "state": card.state,
+        "note": card.note,
+        "prompt": card.edit.prompt if card.edit else None,
+        "strength": card.edit.strength if card.edit else None,
+        "clip_gain": rounded(card.clip_gain, 4),
+        "identity": rounded(card.identity, 4),
+        "picture_ms": rounded(took and took.picture, 1),
+        "prompt_ms": rounded(took and took.prompt, 1),
+        "strength_ms": rounded(took and took.strength, 1),
+        "kept": " ".join(took.kept) if took else "",
+    }
+
+
+def _stopped(card: Card) -> Card:
+    return card if card.over else Card(card.method, "stopped", edit=card.edit)

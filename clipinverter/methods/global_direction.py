@@ -1,0 +1,207 @@
+"""Global directions: which style channels move for a pair of texts, and how far.
+
+Patashnik et al., "StyleCLIP" (ICCV 2021), section 6. Every channel c of the generator's style space has a relevance, a
+unit vector of CLIP's space: where the picture's embedding goes when c grows. A text's direction activates the channels
+that it agrees with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache, cached_property
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clipinverter.cache import Cache
+from clipinverter.editor import Editor, OnStep
+from clipinverter.methods.base import MethodError, Move, apply, size_of_move
+from clipinverter.methods.latent_mapper import folder_of
+from clipinverter.methods.relevance import Relevance, load_relevance
+from clipinverter.methods.settings import BETAS, LEAST, Settings, settings_of
+from clipinverter.models.clip import TextImageModel
+from clipinverter.request import check_prompt, check_strength
+from clipinverter.results import Edit, Inversion
+
+ALPHA_RANGE, BETA_RANGE = (-10.0, 10.0), (0.0, 1.0)
+
+
+@cache
+def templates() -> tuple[str, ...]:
+    """The 79 sentences around a text that the authors average over: CLIP's for ImageNet but one."""
+    from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+    sentences = [template("{}") for template in OPENAI_IMAGENET_TEMPLATES]
+    return tuple(sentence for sentence in sentences if "photo of many" not in sentence)
+
+
+def text_direction(neutral: Tensor, target: Tensor) -> Tensor:
+    """Where a text lies from a neutral one in CLIP's space: a unit vector [D], zeros for equal texts.
+
+    Args:
+        neutral, target: embeddings [N, D] of the sentences around either text.
+    """
+    means = [F.normalize(F.normalize(x, dim=1).mean(dim=0), dim=0) for x in (neutral, target)]
+    return F.normalize(means[1] - means[0], dim=0)
+
+
+def embed_direction(model: TextImageModel, neutral: str, target: str) -> Tensor:
+    """`text_direction` of two texts, each in all templates."""
+    rows = [
+        model.embed_text([sentence.format(text) for sentence in templates()])
+        for text in (neutral, target)
+    ]
+    return text_direction(*rows)
+
+
+def boundary(
+    agreement: Tensor, beta: float, spread: Sequence[Tensor], layers: Sequence[int]
+) -> tuple[list[Tensor], int]:
+    """How the style vectors move for a text, and how many channels of them do.
+
+    Channels whose agreement is below beta stay; the others move in proportion to it, the strongest by one standard
+    deviation. Where nothing reaches beta nothing moves.
+
+    Args:
+        agreement: [channels] relevance times text direction, of the `layers` one after the other from the first;
+            it may end after any of them.
+        spread: standard deviation of every style vector [C], for all layers of the generator.
+        layers: see `convolutions`.
+
+    Raises:
+        ValueError: the channels do not end with a layer.
+    """
+    kept = torch.where(agreement.abs() < beta, 0, agreement)
+    count = int(kept.count_nonzero())
+    if count:
+        kept = kept / kept.abs().max()
+    moves = [torch.zeros_like(s) for s in spread]
+    start = 0
+    for index in layers:
+        if start == len(kept):
+            break
+        part = kept[start : start + len(spread[index])]
+        if len(part) != len(spread[index]):
+            break
+        moves[index] = part * spread[index]
+        start += len(part)
+    if start != len(kept):
+        raise ValueError(f"{len(kept)} channels do not fit the generator's layers")
+    return moves, count
+
+
+def auto_beta(agreement: Tensor, least: int = LEAST, betas: Sequence[float] = BETAS) -> float:
+    """The largest of ascending `betas` that more than `least` channels reach; the first when none is."""
+    reached = [beta for beta in betas if int((agreement.abs() >= beta).sum()) > least]
+    return float(reached[-1] if reached else betas[0])
+
+
+class GlobalDirection:
+    """Moves the style channels that the prompt agrees with; finds them once a prompt, for all pictures.
+
+    Args:
+        editor: whose networks, turn to compute and inversions are used.
+        folder: of the channels' relevance; default: the domain's.
+        settings: default: the domain's.
+        cache_bytes: bound of the memory for prompts.
+    """
+
+    def __init__(
+        self,
+        editor: Editor,
+        folder: Path | None = None,
+        settings: Settings | None = None,
+        cache_bytes: int = 2**24,
+    ) -> None:
+        self.editor = editor
+        self.folder = folder or folder_of(editor.models.domain)
+        self.settings = settings or settings_of(editor.models.domain)
+        self._moves: Cache[Move] = Cache(cache_bytes, size_of_move)
+
+    @cached_property
+    def relevance(self) -> Relevance:
+        """Read when it is first needed; see `load_relevance` for what it raises."""
+        m = self.editor.models
+        return load_relevance(self.folder, m.generator, m.domain)
+
+    def edit(
+        self,
+        inversion: Inversion,
+        prompt: str,
+        strength: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> Edit:
+        """As `Editor.edit`, from the domain's neutral text to the prompt, with the automatic threshold.
+
+        Strength 1 is the settings' alpha. The sentences around a text have articles of their own: the prompt's is
+        left out.
+
+        Raises:
+            MethodError: the channels' relevance is not there.
+            CheckpointError: it is damaged or of another model.
+        """
+        prompt, strength = check_prompt(prompt), check_strength(strength)
+        s = self.settings
+        target = re.sub(r"^(an?|the) (?=.)", "", prompt, flags=re.IGNORECASE)
+        return self._edit(inversion, s.neutral, target, s.alpha, None, prompt, strength, on_step)
+
+    def steer(
+        self,
+        inversion: Inversion,
+        neutral: str,
+        target: str,
+        alpha: float,
+        beta: float | None = None,
+        on_step: OnStep | None = None,
+    ) -> Edit:
+        """The edit from one text to another, as StyleCLIP's own page has it.
+
+        Args:
+            neutral, target: texts without an article, e.g. "face" and "face with glasses".
+            alpha: how far to go, -10 to 10; negative goes the other way.
+            beta: 0 to 1: channels that agree less stay as they are; None chooses it automatically.
+
+        Raises:
+            MethodError, CheckpointError: as `edit`; MethodError too where alpha or beta is out of range.
+        """
+        neutral, target = check_prompt(neutral), check_prompt(target)
+        for name, value, (low, high) in (("alpha", alpha, ALPHA_RANGE), ("beta", beta, BETA_RANGE)):
+            if value is not None and not low <= value <= high:
+                raise MethodError(f"{name} has to be a number from {low:g} to {high:g}.")
+        return self._edit(inversion, neutral, target, alpha, beta, target, 1.0, on_step)
+
+    def _edit(
+        self,
+        inversion: Inversion,
+        neutral: str,
+        target: str,
+        alpha: float,
+        beta: float | None,
+        prompt: str,
+        strength: float,
+        on_step: OnStep | None,
+    ) -> Edit:
+        move, cached = self._moves.get(
+            (neutral, target, alpha, beta),
+            lambda: self._move(neutral, target, alpha, beta, on_step),
+        )
+        return apply(self.editor, inversion, move, prompt, strength, cached=cached, on_step=on_step)
+
+    def _move(
+        self, neutral: str, target: str, alpha: float, beta: float | None, on_step: OnStep | None
+    ) -> Move:
+        relevance = self.relevance
+        model, s = self.editor.models.text_image, self.settings
+        with self.editor.compute(on_step) as run:
+            with run("text"):
+                wanted = embed_direction(model, neutral, target).cpu()
+            with run("channels"):
+                agreement = relevance.vectors @ wanted
+                if beta is None:
+                    beta = auto_beta(agreement, s.least, s.betas)
+                steps, _ = boundary(agreement, beta, relevance.spread, relevance.layers)
+                styles = tuple(alpha * step for step in steps)
+            return Move(None, styles, not model.fits(target), run.stages)

@@ -1,0 +1,133 @@
+"""The latent mapper: one trained network for each prompt, and none for any other.
+
+Patashnik et al., "StyleCLIP" (ICCV 2021), section 5. A mapper is a file `mapper-<prompt>.safetensors` (ours) or
+`mapper-<prompt>.pt` (the authors' layout) in the domain's folder `styleclip`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from clipinverter.cache import Cache
+from clipinverter.domains import Domain
+from clipinverter.editor import Editor, OnStep
+from clipinverter.methods.base import MethodError, Move, apply, command, size_of_move
+from clipinverter.models.latent_mapper import SCALE, MapperNetwork, StyleSpaceMapper, network_for
+from clipinverter.request import check_prompt, check_strength
+from clipinverter.results import Edit, Inversion
+from clipinverter.weights.files import CheckpointError, load_styleclip_mapper, load_weights
+
+PREFIX = "mapper-"
+
+
+def slug(prompt: str) -> str:
+    """The prompt in a file's name: words in lower case, joined by hyphens."""
+    return "-".join(re.findall(r"\w+", prompt.lower()))
+
+
+def trained_prompts(folder: Path) -> dict[str, Path]:
+    """Prompts that `folder` has a mapper for, in words, and their files."""
+    files = sorted(p for p in folder.glob(f"{PREFIX}*") if p.suffix in (".safetensors", ".pt"))
+    return {path.stem.removeprefix(PREFIX).replace("-", " "): path for path in files}
+
+
+def folder_of(domain: Domain) -> Path:
+    """Where the domain's mappers and channel relevance are."""
+    return domain.folder / "styleclip"
+
+
+def load_mapper(path: Path) -> MapperNetwork:
+    """A mapper, frozen.
+
+    Raises:
+        CheckpointError: the file is damaged or holds something else.
+    """
+    official = path.suffix == ".pt"
+    weights = load_styleclip_mapper(path) if official else load_weights(path)
+    try:
+        return network_for(weights)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}.") from error
+
+
+class LatentMapper:
+    """Moves the latent by the network that was trained for the prompt.
+
+    Args:
+        editor: whose networks, turn to compute and inversions are used.
+        folder: of the mappers; default: the domain's.
+        cache_bytes: bound of the memory for moves, and again for networks.
+    """
+
+    def __init__(
+        self, editor: Editor, folder: Path | None = None, cache_bytes: int = 2**26
+    ) -> None:
+        self.editor = editor
+        self.folder = folder or folder_of(editor.models.domain)
+        self._networks: Cache[MapperNetwork] = Cache(cache_bytes, _size_of_network)
+        self._moves: Cache[Move] = Cache(cache_bytes, size_of_move)
+
+    def edit(
+        self,
+        inversion: Inversion,
+        prompt: str,
+        strength: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> Edit:
+        """As `Editor.edit`.
+
+        Raises:
+            MethodError: there is no mapper for this prompt; the message lists those there are.
+            CheckpointError: the mapper can't be read, or belongs to another generator.
+        """
+        prompt, strength = check_prompt(prompt), check_strength(strength)
+        path = self._find(prompt)
+        version = (path, path.stat().st_mtime_ns)  # one that is trained anew is another one
+        network, _ = self._networks.get(
+            version, lambda: load_mapper(path).to(self.editor.models.device)
+        )
+        move, cached = self._moves.get(
+            (inversion.key, version), lambda: self._move(inversion, network, path, on_step)
+        )
+        return apply(self.editor, inversion, move, prompt, strength, cached=cached, on_step=on_step)
+
+    def _find(self, prompt: str) -> Path:
+        trained = trained_prompts(self.folder)
+        for name, path in trained.items():
+            if slug(name) == slug(prompt):
+                return path
+        train = command(
+            self.editor.models.domain, f'train-mapper "{slug(prompt).replace("-", " ")}"'
+        )
+        there_are = (
+            f"There are mappers for: {'; '.join(trained)}." if trained else "There are none yet."
+        )
+        raise MethodError(
+            f"No mapper is trained for this prompt. {there_are} This command trains one: {train}"
+        )
+
+    def _move(
+        self, inversion: Inversion, network: MapperNetwork, path: Path, on_step: OnStep | None
+    ) -> Move:
+        m = self.editor.models
+        w_plus = inversion.w_plus.to(m.device)
+        try:
+            with self.editor.compute(on_step) as run:
+                with run("mapper"):
+                    if isinstance(network, StyleSpaceMapper):
+                        moves = network(m.generator.styles(w_plus))
+                        residual, styles = None, tuple(SCALE * move.cpu() for move in moves)
+                    else:
+                        residual = network(w_plus).cpu()  # its scale is that of residuals
+                        styles = None
+                return Move(residual, styles, False, run.stages)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{path.name} does not fit the generator of {m.domain.name!r}: it was trained for "
+                "another one. Train it again."
+            ) from error
+
+
+def _size_of_network(network: MapperNetwork) -> int:
+    return sum(parameter.nbytes for parameter in network.parameters())

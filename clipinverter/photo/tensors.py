@@ -1,0 +1,29 @@
+"""Pictures in and out of the networks."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+
+def to_tensor(image: Image.Image, size: int | None = None) -> Tensor:
+    """RGB picture -> [1, 3, H, W] in [-1, 1]; resized to size x size when a size is given."""
+    if size is not None and image.size != (size, size):
+        # Shrinking averages areas, as the training data does.
+        shrink = min(image.size) >= size
+        resampling = Image.Resampling.BOX if shrink else Image.Resampling.BICUBIC
+        image = image.resize((size, size), resampling)
+    pixels = torch.from_numpy(np.array(image.convert("RGB")))
+    return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """[1, 3, H, W], about [-1, 1] -> RGB. Values are cut, not rounded, as the authors do."""
+    levels = ((image[0].float() + 1) / 2).clamp(0, 1) * 255
+    return Image.fromarray(levels.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def fit(images: Tensor, size: int) -> Tensor:
+    """Images [B, 3, S, S] in the size that a network takes."""
+    return images if images.shape[-1] == size else F.interpolate(images, size=size, mode="area")

@@ -1,0 +1,1 @@
+"""The recipe for pictures with captions, in any domain."""

@@ -1,0 +1,1 @@
+"""The recipe of the embedded domain: one module for each stage."""

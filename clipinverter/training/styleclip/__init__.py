@@ -1,0 +1,1 @@
+"""What StyleCLIP's methods need: mappers and channel relevance."""

@@ -1,0 +1,54 @@
+"""`python -m clipinverter.styleclip relevance|train-mapper`: what global directions and mappers need, made again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m clipinverter.styleclip", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    relevance = commands.add_parser("relevance", help="measure what every style channel does")
+    relevance.add_argument("--images", type=int, default=16, help="random people for each channel")
+    mapper = commands.add_parser("train-mapper", help="train the mapper of a prompt")
+    mapper.add_argument("prompts", nargs="*", help="default: those that the model ships with")
+    mapper.add_argument("--steps", type=int, help="default: the model's settings")
+    for command in (relevance, mapper):
+        command.add_argument("--domain", default="portraits", help="which model")
+        command.add_argument("--run", type=Path, help="states (default: runs/<domain>/styleclip)")
+    options = parser.parse_args(arguments)
+
+    from clipinverter.domains import get_domain
+    from clipinverter.methods.latent_mapper import folder_of
+    from clipinverter.methods.settings import settings_of
+    from clipinverter.request import PromptError, check_prompt
+    from clipinverter.weights.files import CheckpointError
+    from clipinverter.weights.load import load_models
+
+    try:
+        domain = get_domain(options.domain)
+        models = load_models(domain)
+        target = folder_of(domain)
+        run = options.run or Path("runs") / domain.name / "styleclip"
+        if options.command == "relevance":
+            from clipinverter.methods.relevance import measure
+
+            measure(models, target, run, options.images)
+            return 0
+        from clipinverter.training.styleclip.latent_mapper import train
+
+        prompts = options.prompts or settings_of(domain).mapper_prompts
+        for prompt in [check_prompt(prompt) for prompt in prompts]:
+            print(train(models, prompt, target, run, options.steps))
+    except (CheckpointError, PromptError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
