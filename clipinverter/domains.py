@@ -9,10 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from clipinverter.errors import UserError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class DomainError(ValueError):
+class DomainError(UserError):
     """There is no such domain; the message names those that exist."""
 
 

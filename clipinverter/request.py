@@ -6,15 +6,17 @@ Apart from the Editor, so that the page needs no PyTorch to be drawn.
 import math
 from numbers import Real
 
+from clipinverter.errors import UserError
+
 MAX_STRENGTH = 2.0
 MAX_PROMPT_LENGTH = 2000
 
 
-class PromptError(ValueError):
+class PromptError(UserError):
     """The prompt can't be used; the message is a sentence for the person who wrote it."""
 
 
-class StrengthError(ValueError):
+class StrengthError(UserError):
     """The strength is no number or out of range; the message is a sentence."""
 
 

@@ -1,7 +1,8 @@
-"""What the Editor hands out and keeps, and how much memory that takes."""
+"""What the Editor and the methods hand out: frozen results, and the memory that they take."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +13,43 @@ from clipinverter.photo.faces import Face
 
 
 class Stage(NamedTuple):
-    """A stage that ran and the time that it took."""
+    """A stage of a computation.
+
+    Attributes:
+        name: e.g. "trunk" or "generator".
+        ms: the time that it took when it ran.
+        cached: it did not run for this result; an earlier one had computed it.
+    """
 
     name: str
     ms: float
+    cached: bool = False
+
+
+def as_cached(stages: Iterable[Stage]) -> tuple[Stage, ...]:
+    """The same stages, marked as cached."""
+    return tuple(stage._replace(cached=True) for stage in stages)
+
+
+class _WithStages:
+    """Views of `stages`."""
+
+    stages: tuple[Stage, ...]
+
+    @property
+    def ran(self) -> tuple[Stage, ...]:
+        """The stages that ran for this result."""
+        return tuple(stage for stage in self.stages if not stage.cached)
+
+    @property
+    def cached(self) -> tuple[str, ...]:
+        """Names of the stages that did not need to run."""
+        return tuple(stage.name for stage in self.stages if stage.cached)
 
 
 @dataclass(frozen=True, eq=False)
-class Inversion:
-    """A photo in the generator's terms. Tensors are on the CPU and shared: don't write to them.
+class Inversion(_WithStages):
+    """A photo in the generator's latent space. Tensors are on the CPU and shared: don't write to them.
 
     Attributes:
         key: digest of the photo's pixels, and how it was aligned.
@@ -31,10 +60,8 @@ class Inversion:
         quad: [4, 2] corners of the crop in the photo (pixels; top left, bottom left, bottom right,
             top right), or None for a photo that was aligned already.
         faces: all faces of the photo, the largest first; empty when none were looked for.
-        face: index of the one that was cut out.
-        stages: what ran for this call; empty when the whole Inversion was cached.
-        cached: what did not need to run.
-        kept: the same with the times that it took when it ran.
+        face: index of the face in the crop.
+        stages: all stages of the inversion, in order.
     """
 
     key: str
@@ -46,24 +73,20 @@ class Inversion:
     faces: tuple[Face, ...]
     face: int
     stages: tuple[Stage, ...]
-    cached: tuple[str, ...] = ()
-    kept: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
-    """An edited image and how it came about.
+class Edit(_WithStages):
+    """An edited image, and how it was made.
 
     Attributes:
         image: RGB, of the inversion's size.
         residual: [1, n_latent, style_dim] on the CPU; strength s moves the latent by 0.1 s of it.
             None where a method moves the generator's style vectors instead.
-        strength: 0 is the inversion itself, 1 the paper's edit.
-        prompt: as it was used: white space normalised.
+        strength: 0 is the inversion itself, 1 the published edit.
+        prompt: as it was used, with normalised white space.
         truncated: the prompt had more tokens than the text model reads; its end was ignored.
-        stages: what ran for this call, in order.
-        cached: what did not need to run.
-        kept: the same with the times that it took when it ran.
+        stages: all stages of the edit, in order, without those of the inversion.
         inversion: what was edited.
     """
 
@@ -73,45 +96,39 @@ class Edit:
     prompt: str
     truncated: bool
     stages: tuple[Stage, ...]
-    cached: tuple[str, ...]
     inversion: Inversion
-    kept: tuple[Stage, ...] = ()
 
 
-class Direction(NamedTuple):
-    """What a prompt means for a photo: everything of an edit that does not depend on strength."""
+class Drawing(NamedTuple):
+    """An image that the generator drew, and the stages that it took."""
 
-    residual: Tensor  # [1, n_latent, style_dim]
-    remap_vectors: Tensor  # [1, n_latent - 2, style_dim]
-    truncated: bool
-    stages: tuple[Stage, ...]
-
-
-class Rendering(NamedTuple):
     image: Image.Image
     stages: tuple[Stage, ...]
 
 
+def copy_of(inversion: Inversion, *, cached: bool) -> Inversion:
+    """An inversion with images of its own, which its owner may write to."""
+    stages = as_cached(inversion.stages) if cached else inversion.stages
+    crop, image = inversion.crop.copy(), inversion.image.copy()
+    return replace(inversion, crop=crop, image=image, stages=stages)
+
+
 def size_of_inversion(inversion: Inversion) -> int:
     tensors = (inversion.w_plus, *inversion.features)
-    return _size_of_image(inversion.crop) + _size_of_image(inversion.image) + _size_of(*tensors)
+    return size_of_image(inversion.crop) + size_of_image(inversion.image) + size_of(*tensors)
 
 
 def size_of_faces(faces: tuple[Face, ...]) -> int:
     return sum(face.landmarks.nbytes for face in faces) + sys.getsizeof(faces)
 
 
-def size_of_direction(direction: Direction) -> int:
-    return _size_of(direction.residual, direction.remap_vectors)
+def size_of_drawing(drawing: Drawing) -> int:
+    return size_of_image(drawing.image)
 
 
-def size_of_rendering(rendering: Rendering) -> int:
-    return _size_of_image(rendering.image)
-
-
-def _size_of(*tensors: Tensor) -> int:
+def size_of(*tensors: Tensor) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def _size_of_image(image: Image.Image) -> int:
+def size_of_image(image: Image.Image) -> int:
     return image.width * image.height * 4  # Pillow keeps RGB as four bytes a pixel

@@ -76,20 +76,20 @@ def serve(folder: Path) -> dict:
     text_read = time.perf_counter() - start
     edits = [editor.edit(inversion, "a smiling woman", strength) for strength in (0, 1, 0.5)]
     assert edits[0].image.tobytes() == inversion.image.tobytes() != edits[1].image.tobytes()
-    assert [stage.name for stage in edits[2].stages] == ["generator"]
+    assert [stage.name for stage in edits[2].ran] == ["generator"]
 
     assert models.identity is not None
     return {
         "load_seconds": round(loaded, 2),
         "text_seconds": round(text_read, 2),
         "size": list(edits[1].image.size),
-        "stages_ms": {stage.name: round(stage.ms) for stage in inversion.stages + edits[1].stages},
+        "stages_ms": {stage.name: round(stage.ms) for stage in inversion.ran + edits[1].ran},
     }
 
 
 def compare(folder: Path) -> dict:
     """Compares an edit by the converted files with that of the authors' code."""
-    from clipinverter.editor import RESIDUAL_SCALE
+    from clipinverter.models.adapter import RESIDUAL_SCALE
     from clipinverter.weights.load import load_models
 
     models = load_models(get_domain("faces"), "cpu", torch.float32)

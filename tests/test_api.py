@@ -66,7 +66,7 @@ def test_an_edit(client, photo):
     assert np.array_equal(pixels(before), np.asarray(expected.inversion.image))
     assert np.array_equal(pixels(after), np.asarray(expected.image))
     assert info["stages"] == list(info["timings_ms"])
-    assert info["stages"] == [stage.name for stage in expected.inversion.stages + expected.stages]
+    assert info["stages"] == [stage.name for stage in expected.inversion.ran + expected.ran]
     assert info["cached"] == []
     assert all(ms >= 0 for ms in info["timings_ms"].values())
 

@@ -15,12 +15,13 @@ from PIL import Image
 
 from clipinverter.__main__ import main
 from clipinverter.methods.comparison import WENT_WRONG, Comparison, row
-from clipinverter.methods.latent_optimization import Optimization
+from clipinverter.methods.latent_optimization import LatentOptimization
 from clipinverter.methods.names import TITLES
 from clipinverter.methods.report import as_csv, as_json, draw, duration, lines
 from clipinverter.methods.settings import Settings
 from clipinverter.photo.contact_sheet import GAP, PAPER, SIDE
 from clipinverter.request import PromptError
+from clipinverter.results import as_cached
 from clipinverter.weights import load
 from tests.test_styleclip_methods import PROMPT, editor, folder, inversion  # noqa: F401
 from tests.tiny import picture, tiny_models
@@ -33,20 +34,24 @@ class Broken:
         raise MemoryError("secret detail")
 
 
-class Slow(Optimization):
+class Slow(LatentOptimization):
     """An optimisation whose steps take their time."""
 
     seconds = 0.05
 
-    def previews(self, *args):
-        for preview in super().previews(*args):
+    def edit(self, photo, prompt, strength, on_step, on_preview):
+        def slowly(image):
+            on_preview(image)
             time.sleep(self.seconds)
-            yield preview
+
+        return super().edit(photo, prompt, strength, on_step, slowly)
 
 
 @pytest.fixture
 def methods(editor):  # noqa: F811
-    return Comparison(editor).methods | {"optimization": Optimization(editor, Settings(steps=6))}
+    return Comparison(editor).methods | {
+        "optimization": LatentOptimization(editor.session, Settings(steps=6))
+    }
 
 
 def states(cards) -> list[str]:
@@ -71,7 +76,7 @@ def test_every_method_ends_with_its_own_result(editor, inversion, methods):  # n
     found = row(cards["optimization"])
     assert found["prompt_ms"] > 0
     assert found["strength_ms"] > 0
-    assert found["picture_ms"] == pytest.approx(sum(s.ms for s in inversion.stages), abs=0.1)
+    assert found["picture_ms"] == pytest.approx(sum(s.ms for s in inversion.ran), abs=0.1)
 
 
 def test_a_method_with_a_bug_does_not_stop_the_others(editor, inversion, methods, caplog):  # noqa: F811
@@ -89,10 +94,10 @@ def test_a_bad_prompt_is_refused_before_anything_runs(editor, inversion):  # noq
 
 def test_stopped_in_the_middle_the_best_so_far_stays(editor, inversion, methods):  # noqa: F811
     threads = threading.active_count()
-    slow = methods | {"optimization": Slow(editor, Settings(steps=1000))}
+    slow = methods | {"optimization": Slow(editor.session, Settings(steps=1000))}
     stop, stopped = threading.Event(), None
     for cards in Comparison(editor, slow).run(inversion, PROMPT, 1, stop):
-        if cards[-1].edit and stopped is None:
+        if cards[-1].preview and stopped is None:
             assert cards[0].state == "done"
             assert 0 < cards[-1].progress < 1
             stopped = time.monotonic()
@@ -105,7 +110,7 @@ def test_stopped_in_the_middle_the_best_so_far_stays(editor, inversion, methods)
 
 
 def test_a_step_that_takes_long_does_not_hold_the_cards_up(editor, inversion):  # noqa: F811
-    slow = Slow(editor, Settings(steps=9))
+    slow = Slow(editor.session, Settings(steps=9))
     slow.seconds = 3
     stop = threading.Event()
     run = Comparison(editor, {"optimization": slow, "clipinverter": editor}).run(
@@ -126,11 +131,11 @@ def test_a_step_that_takes_long_does_not_hold_the_cards_up(editor, inversion):  
 
 def test_closing_the_iterator_ends_the_work(editor, inversion):  # noqa: F811
     threads = threading.active_count()
-    run = Comparison(editor, {"optimization": Slow(editor, Settings(steps=1000))}).run(
+    run = Comparison(editor, {"optimization": Slow(editor.session, Settings(steps=1000))}).run(
         inversion, PROMPT
     )
     for cards in run:
-        if cards[0].edit:
+        if cards[0].preview:
             break
     assert threading.active_count() == threads + 1
     assert optimized() > 0
@@ -147,11 +152,11 @@ def optimized() -> int:
 
 
 def test_others_edit_while_a_comparison_runs(editor, inversion):  # noqa: F811
-    run = Comparison(editor, {"optimization": Optimization(editor, Settings(steps=400))}).run(
-        inversion, PROMPT
-    )
+    run = Comparison(
+        editor, {"optimization": LatentOptimization(editor.session, Settings(steps=400))}
+    ).run(inversion, PROMPT)
     for cards in run:
-        if cards[0].edit:
+        if cards[0].preview:
             break
     editor.edit(inversion, "a bald man")
     cards = next(run)
@@ -195,7 +200,7 @@ def test_what_is_said_of_a_card(finished):
     assert [line.split(":")[0] for line in said[2:]] == [
         "Once a picture", "Once a prompt", "Once a strength"
     ]  # fmt: skip
-    kept = dataclasses.replace(done.edit, stages=(), kept=done.edit.stages)
+    kept = dataclasses.replace(done.edit, stages=as_cached(done.edit.stages))
     said = lines(dataclasses.replace(done, edit=kept))
     assert [line.endswith(" ms, kept") for line in said[2:]] == [False, True, True]
     assert "Stopped; the best so far" in lines(dataclasses.replace(done, state="stopped"))

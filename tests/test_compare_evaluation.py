@@ -61,7 +61,7 @@ class Known:
     def edit(self, inversion, prompt):
         image = Image.new("RGB", (32, 32), (127,) * 3) if self.gray else inversion.image
         stages = (Stage("text", 30.0), Stage("generator", 10.0))
-        return Edit(image, None, 1.0, prompt, False, stages, (), inversion)
+        return Edit(image, None, 1.0, prompt, False, stages, inversion)
 
 
 def test_the_truth_scores_best_and_doing_nothing_changes_nothing(held, monkeypatch):

@@ -85,13 +85,13 @@ def test_a_first_edit_runs_everything_once(counted):
     assert calls == {
         "trunk": 1, "heads": 2, "adapter": 1, "text": 1, "remapper": 1, "generator": 2
     }  # fmt: skip
-    names = [stage.name for stage in edit.inversion.stages + edit.stages]
+    names = [stage.name for stage in edit.inversion.ran + edit.ran]
     assert names == [
         "align", "trunk", "heads", "reconstruction",
         "text", "adapter", "residual", "remapper", "generator",
     ]  # fmt: skip
     assert edit.inversion.cached == edit.cached == ()
-    assert all(stage.ms > 0 for stage in edit.stages)
+    assert all(stage.ms > 0 for stage in edit.ran)
 
 
 def test_a_new_prompt_does_not_run_the_trunk(counted):
@@ -101,9 +101,9 @@ def test_a_new_prompt_does_not_run_the_trunk(counted):
     inversion = editor.invert(picture(), align="none")
     edit = editor.edit(inversion, "a smiling woman")
     assert calls == {"heads": 1, "adapter": 1, "text": 1, "remapper": 1, "generator": 1}
-    assert inversion.stages == ()
+    assert inversion.ran == ()
     assert inversion.cached == ("align", "trunk", "heads", "reconstruction")
-    assert [s.name for s in edit.stages] == ["text", "adapter", "residual", "remapper", "generator"]
+    assert [s.name for s in edit.ran] == ["text", "adapter", "residual", "remapper", "generator"]
 
 
 def test_a_new_strength_runs_only_the_generator(counted):
@@ -113,7 +113,7 @@ def test_a_new_strength_runs_only_the_generator(counted):
     calls.clear()
     edit = editor.edit(inversion, "a bald man", 0.5)
     assert calls == {"generator": 1}
-    assert [stage.name for stage in edit.stages] == ["generator"]
+    assert [stage.name for stage in edit.ran] == ["generator"]
     assert edit.cached == ("text", "adapter", "residual", "remapper")
 
 
@@ -124,9 +124,9 @@ def test_the_same_again_runs_nothing(counted):
     again = editor.edit(editor.invert(picture(), align="none"), " a\tbald \n man ", 0.5)
     assert not calls
     assert same(first.image, again.image)
-    assert again.stages == ()
+    assert again.ran == ()
     assert again.cached == ("text", "adapter", "residual", "remapper", "generator")
-    assert tuple(stage.name for stage in again.kept) == again.cached
+    assert tuple(stage.name for stage in again.stages) == again.cached
 
 
 def test_upper_and_lower_case_are_different_prompts(counted):
@@ -188,7 +188,7 @@ def test_memory_is_bounded(models):
         inversion = editor.invert(picture(seed), align="none")
         for strength in np.linspace(0.1, 2, 10):
             editor.edit(inversion, "a bald man", float(strength))
-    caches = (editor._inversions, editor._directions, editor._renderings)
+    caches = (editor._inversions, editor._method.moves, editor.session.drawings)
     assert sum(cache.bytes for cache in caches) <= bound
     assert len(editor._inversions) == 3
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from clipinverter.editor import Editor
-from clipinverter.methods.base import MethodError, times
+from clipinverter.methods.base import MethodError, Stopped, step_name, times
 from clipinverter.methods.global_direction import GlobalDirection
 from clipinverter.methods.latent_mapper import LatentMapper, load_mapper, slug, trained_prompts
-from clipinverter.methods.latent_optimization import Optimization, image_features, rate_factor
+from clipinverter.methods.latent_optimization import LatentOptimization, image_features, rate_factor
 from clipinverter.methods.relevance import (
     covered_layers,
     load_relevance,
@@ -23,6 +23,7 @@ from clipinverter.methods.settings import Settings
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.latent_mapper import LevelsMapper, SingleMapper, StyleSpaceMapper
 from clipinverter.request import PromptError, StrengthError
+from clipinverter.results import as_cached
 from clipinverter.weights.files import CheckpointError, save_weights
 from tests.tiny import DOMAIN, count_calls, picture, tiny_models
 
@@ -56,9 +57,9 @@ def folder(tmp_path, editor):
 @pytest.fixture(params=["optimization", "mapper", "direction"])
 def method(request, editor, folder):
     return {
-        "optimization": lambda: Optimization(editor, Settings(steps=4)),
-        "mapper": lambda: LatentMapper(editor, folder),
-        "direction": lambda: GlobalDirection(editor, folder),
+        "optimization": lambda: LatentOptimization(editor.session, Settings(steps=4)),
+        "mapper": lambda: LatentMapper(editor.session, folder),
+        "direction": lambda: GlobalDirection(editor.session, folder),
     }[request.param]()
 
 
@@ -78,26 +79,26 @@ def test_strength_zero_is_the_inversion_and_more_changes_more(method, inversion)
 def test_another_strength_runs_the_generator_alone(method, editor, inversion):
     steps = []
     first = method.edit(inversion, f"  {PROMPT} ", 1, steps.append)
-    assert "generator" in [stage.name for stage in first.stages]
-    assert len(first.stages) > 1
+    assert "generator" in [stage.name for stage in first.ran]
+    assert len(first.ran) > 1
     assert first.cached == ()
     assert steps[-1] == "generator"
     calls = count_calls(editor.models)
     second = method.edit(inversion, PROMPT, 0.5)
-    assert [stage.name for stage in second.stages] == ["generator"]
-    assert second.cached == tuple(s.name for s in first.stages if s.name != "generator")
-    assert not {"text", "trunk", "adapter", "generator"} & set(calls)  # it renders from styles
+    assert [stage.name for stage in second.ran] == ["generator"]
+    assert second.cached == tuple(s.name for s in first.ran if s.name != "generator")
+    assert calls == {"generator": 1}
     third = method.edit(inversion, PROMPT, 1)
     assert np.array_equal(pixels(third.image), pixels(first.image))
 
 
 def test_times_are_split_by_how_often_they_are_needed(method, inversion):
     first = times(method.edit(inversion, PROMPT))
-    assert first.picture == pytest.approx(sum(stage.ms for stage in inversion.stages))
+    assert first.picture == pytest.approx(sum(stage.ms for stage in inversion.ran))
     assert first.prompt > 0
     assert first.strength > 0
     assert first.kept == ()
-    known = dataclasses.replace(inversion, stages=(), kept=inversion.stages)
+    known = dataclasses.replace(inversion, stages=as_cached(inversion.stages))
     again = times(method.edit(known, PROMPT, 0))
     assert again == (first.picture, first.prompt, None, ("picture", "prompt"))
 
@@ -110,7 +111,7 @@ def test_refusals_are_those_of_the_editor(method, inversion):
 
 
 def test_the_optimisation_approaches_the_prompt_and_can_stop_at_any_step(editor, inversion):
-    method = Optimization(editor, Settings(steps=30))
+    method = LatentOptimization(editor.session, Settings(steps=30))
     text = editor.models.text_image.embed_text([PROMPT])
 
     def loss(residual: torch.Tensor) -> float:
@@ -118,36 +119,42 @@ def test_the_optimisation_approaches_the_prompt_and_can_stop_at_any_step(editor,
         fit = torch.cosine_similarity(image_features(editor.models, image), text).item()
         return 1 - fit + 0.008 * (0.1 * residual).square().sum().item()
 
-    seen = []
-    for preview in method.previews(inversion, PROMPT):
-        seen.append(preview)
-        if preview.step == 20:
-            break
-    assert [p.step for p in seen] == list(range(1, 21))
-    losses = [loss(p.edit.residual) for p in seen]
+    def stopped_before(step: int) -> torch.Tensor:
+        def on_step(name: str) -> None:
+            if name == step_name(step, 30):
+                raise Stopped
+
+        return method.edit(inversion, PROMPT, on_step=on_step).residual
+
+    losses = [loss(stopped_before(step)) for step in (2, 6, 11, 21)]
     assert losses[-1] < losses[0] - 0.1
     assert np.all(np.diff(losses) <= 1e-5)
     # A stopped run leaves nothing behind: the next one starts again.
     calls = count_calls(editor.models)
-    *_, last = method.previews(inversion, PROMPT)
-    assert (last.step, last.steps) == (30, 30)
+    previews = []
+    last = method.edit(inversion, PROMPT, on_preview=previews.append)
+    assert len(previews) == 30
     assert calls["generator"] >= 30
-    assert loss(last.edit.residual) <= losses[-1]
-    assert len([*method.previews(inversion, PROMPT)]) == 1  # it is kept now
+    assert loss(last.residual) <= losses[-1]
+    calls.clear()
+    assert method.edit(inversion, PROMPT).ran == ()  # it is kept now
+    assert not calls
 
 
 def test_the_optimisation_stays_where_it_was_when_nothing_is_better(editor, inversion):
-    method = Optimization(editor, Settings(steps=5, l2=1e9))
+    method = LatentOptimization(editor.session, Settings(steps=5, l2=1e9))
     edit = method.edit(inversion, PROMPT)
     assert not edit.residual.any()
     assert np.array_equal(pixels(edit.image), pixels(inversion.image))
 
 
 def test_the_identity_network_counts_where_there_is_one(editor, inversion):
-    free = Optimization(editor, Settings(steps=12)).edit(inversion, PROMPT)
+    free = LatentOptimization(editor.session, Settings(steps=12)).edit(inversion, PROMPT)
     network = ArcFace((16, 16, 16, 16), (1, 1, 1, 1), 8).eval().requires_grad_(False)
     object.__getattribute__(editor.models, "__dict__")["identity"] = network
-    bound = Optimization(editor, Settings(steps=12, identity=100)).edit(inversion, PROMPT)
+    bound = LatentOptimization(editor.session, Settings(steps=12, identity=100)).edit(
+        inversion, PROMPT
+    )
     assert bound.residual.norm() < free.residual.norm()
 
 
@@ -161,19 +168,19 @@ def test_the_rate_warms_up_and_ramps_down():
 
 
 def test_a_prompt_without_a_mapper_is_told_those_there_are(editor, inversion, folder, tmp_path):
-    method = LatentMapper(editor, folder)
+    method = LatentMapper(editor.session, folder)
     with pytest.raises(MethodError) as refusal:
         method.edit(inversion, "a bald man; rm -rf")
     assert "No mapper is trained for this prompt" in str(refusal.value)
     assert "mappers for: a smiling woman." in str(refusal.value)
     assert 'train-mapper "a bald man rm rf" --domain tiny' in str(refusal.value)
     with pytest.raises(MethodError, match="none yet"):
-        LatentMapper(editor, tmp_path / "nothing").edit(inversion, "x" * 1999)
+        LatentMapper(editor.session, tmp_path / "nothing").edit(inversion, "x" * 1999)
     method.edit(inversion, "A smiling  woman!")  # the same words
 
 
 def test_a_mapper_that_is_trained_anew_is_read_anew(editor, inversion, folder):
-    method = LatentMapper(editor, folder)
+    method = LatentMapper(editor.session, folder)
     before = method.edit(inversion, PROMPT)
     path = folder / "mapper-a-smiling-woman.safetensors"
     save_weights(path, SingleMapper(32).state_dict())
@@ -187,7 +194,7 @@ def test_official_files_load(editor, inversion, tmp_path):
         state = {f"mapper.{key}": x for key, x in network.state_dict().items()}
         content = {"state_dict": state | {"decoder.x": torch.ones(1)}, "opts": {}}
         torch.save(content, tmp_path / f"mapper-{name}.pt")
-        edit = LatentMapper(editor, tmp_path).edit(inversion, name)
+        edit = LatentMapper(editor.session, tmp_path).edit(inversion, name)
         assert not np.array_equal(pixels(edit.image), pixels(inversion.image))
         assert (edit.residual is None) == (name == "two")
 
@@ -203,7 +210,7 @@ def test_official_files_load(editor, inversion, tmp_path):
 def test_files_that_do_not_fit_are_named(editor, inversion, tmp_path, weights, sentence):
     save_weights(tmp_path / "mapper-x.safetensors", weights)
     with pytest.raises(CheckpointError, match=sentence) as refusal:
-        LatentMapper(editor, tmp_path).edit(inversion, "x")
+        LatentMapper(editor.session, tmp_path).edit(inversion, "x")
     assert "mapper-x.safetensors" in str(refusal.value)
 
 
@@ -217,7 +224,7 @@ def test_names_of_mappers(tmp_path):
 
 
 def test_a_direction_is_the_same_for_all_pictures_and_found_once(editor, inversion, folder):
-    method = GlobalDirection(editor, folder)
+    method = GlobalDirection(editor.session, folder)
     method.edit(inversion, PROMPT)
     calls = count_calls(editor.models)
     edit = method.edit(editor.invert(picture(5), "none"), PROMPT)
@@ -227,7 +234,7 @@ def test_a_direction_is_the_same_for_all_pictures_and_found_once(editor, inversi
 
 
 def test_steering(editor, inversion, folder):
-    method = GlobalDirection(editor, folder)
+    method = GlobalDirection(editor.session, folder)
     steer = lambda alpha, beta=None: pixels(  # noqa: E731
         method.steer(inversion, "face", "face with glasses", alpha, beta).image
     )
@@ -243,8 +250,8 @@ def test_steering(editor, inversion, folder):
 
 
 def test_missing_and_wrong_relevance_names_the_command(editor, inversion, folder, tmp_path):
-    with pytest.raises(MethodError, match=r"clipinverter\.styleclip relevance"):
-        GlobalDirection(editor, tmp_path / "nothing").edit(inversion, PROMPT)
+    with pytest.raises(MethodError, match=r"clipinverter\.training\.styleclip relevance"):
+        GlobalDirection(editor.session, tmp_path / "nothing").edit(inversion, PROMPT)
     generator = editor.models.generator
     with pytest.raises(CheckpointError, match="32 numbers a channel"):
         load_relevance(folder, generator, dataclasses.replace(DOMAIN, text_dim=512))

@@ -65,7 +65,7 @@ def test_a_mapper_from_the_command_to_an_edit(models, capsys, monkeypatch):
     assert "mapper-a-bald-man" in capsys.readouterr().out
     editor = Editor(models)
     inversion = editor.invert(picture(), "none")
-    edit = LatentMapper(editor).edit(inversion, "a bald man")
+    edit = LatentMapper(editor.session).edit(inversion, "a bald man")
     assert not np.array_equal(np.asarray(edit.image), np.asarray(inversion.image))
 
 
@@ -134,7 +134,7 @@ def test_relevance_from_the_command_to_an_edit(models):
 
     editor = Editor(models)
     inversion = editor.invert(picture(), "none")
-    edit = GlobalDirection(editor).edit(inversion, "a bald man")
+    edit = GlobalDirection(editor.session).edit(inversion, "a bald man")
     assert not np.array_equal(np.asarray(edit.image), np.asarray(inversion.image))
 
 

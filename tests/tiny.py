@@ -103,7 +103,7 @@ def count_calls(models: Models) -> Counter[str]:
     counted(models.encoder, "heads", "heads")
     counted(models.adapter, "forward", "adapter")
     counted(models.text_image, "embed_text", "text")
-    counted(models.generator, "forward", "generator")
+    counted(models.generator, "render", "generator")
     counted(models.generator, "remap_vectors", "remapper")
     return calls
 

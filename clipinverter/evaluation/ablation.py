@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from clipinverter.domains import Domain
-from clipinverter.editor import RESIDUAL_SCALE
 from clipinverter.evaluation import editing, metrics
+from clipinverter.models.adapter import RESIDUAL_SCALE
 from clipinverter.portraits import judge
 from clipinverter.training.loop import cosine, set_rate
 from clipinverter.training.objective import Teachers

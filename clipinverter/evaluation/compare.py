@@ -98,7 +98,7 @@ def _edited(
         edit = method.edit(inversion, prompt)
         before.append(to_tensor(inversion.image))
         after.append(to_tensor(edit.image))
-        ms.append(sum(stage.ms for stage in edit.stages))
+        ms.append(sum(stage.ms for stage in edit.ran))
     return torch.cat(before), torch.cat(after), ms
 
 

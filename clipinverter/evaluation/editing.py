@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipinverter.editor import RESIDUAL_SCALE
 from clipinverter.evaluation.metrics import Held, images_of, invert, picture, truth_of
+from clipinverter.models.adapter import RESIDUAL_SCALE
 from clipinverter.portraits.judge import NAMES, Judge, agreement
 from clipinverter.portraits.scene import Scene, groups
 from clipinverter.weights.load import Models

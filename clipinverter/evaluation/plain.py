@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipinverter.editor import RESIDUAL_SCALE
-from clipinverter.models.adapter import Features
+from clipinverter.models.adapter import RESIDUAL_SCALE, Features
 from clipinverter.models.encoder import COARSE_ROWS, MEDIUM_ROWS, Encoder, enlarge
 from clipinverter.models.ops import GAIN, SLOPE
 from clipinverter.models.remapper import LAMBDA_SCALE, RemapperGenerator

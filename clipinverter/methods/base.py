@@ -1,35 +1,117 @@
-"""What the methods share: they all are `edit(inversion, prompt, strength, on_step=None) -> Edit`.
+"""What the four methods share: the session with its networks, and how a move becomes an image.
 
-StyleCLIP's methods find, for a picture and a prompt, how the generator's input moves; the strength multiplies the move.
+Every method is `edit(inversion, prompt, strength, on_step, on_preview) -> Edit`. It finds a move of the
+generator's input for a photo and a prompt; the strength multiplies the move.
 """
 
 from __future__ import annotations
 
+import re
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import torch
+from PIL import Image
 from torch import Tensor
 
+from clipinverter.cache import Cache
 from clipinverter.domains import Domain
-from clipinverter.editor import INVERSION_STAGES, RESIDUAL_SCALE, Editor, OnStep
+from clipinverter.errors import UserError
+from clipinverter.models.adapter import moved
+from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.photo.tensors import to_pil
-from clipinverter.results import Edit, Inversion, Stage
+from clipinverter.results import (
+    Drawing,
+    Edit,
+    Inversion,
+    Stage,
+    as_cached,
+    size_of,
+    size_of_drawing,
+)
+from clipinverter.weights.load import Models
 
-PER_STRENGTH = ("generator",)
-"""Stages that run for every strength; those of an inversion run once a picture, all others once a prompt."""
+OnStep = Callable[[str], None]
+OnPreview = Callable[[Image.Image], None]
+
+INVERSION_STAGES = ("align", "trunk", "heads", "reconstruction")
+STRENGTH_STAGES = ("generator",)
+"""Stages that run once a photo, and once a strength; all others run once a prompt."""
 
 
-class MethodError(ValueError):
-    """A method can't do what is asked; the message is a sentence for the person who asked."""
+class MethodError(UserError):
+    """A method can't do what is asked."""
+
+
+class Stopped(Exception):
+    """Raised by a callback to stop a method; one that works in steps returns what it has."""
+
+
+def step_name(step: int, steps: int) -> str:
+    """How a step is announced to `OnStep`, counted from 1."""
+    return f"step {step} of {steps}"
+
+
+def progress_of(name: str) -> float | None:
+    """The share of steps done, of an announcement that `step_name` made; None for any other."""
+    match = re.fullmatch(r"step (\d+) of (\d+)", name)
+    return int(match[1]) / int(match[2]) if match else None
 
 
 def command(domain: Domain, what: str) -> str:
-    """How to call `python -m clipinverter.styleclip` for a domain."""
+    """The command that makes what a method of StyleCLIP needs in a domain."""
     option = "" if domain.name == "portraits" else f" --domain {domain.name}"
-    return f"python -m clipinverter.styleclip {what}{option}"
+    return f"python -m clipinverter.training.styleclip {what}{option}"
+
+
+class Session:
+    """The networks, the compute lock, stage timing and the cache of images; safe to share between threads.
+
+    One request computes at a time: a second one on the same cores would only slow both down.
+
+    Args:
+        models: see `weights.load.load_models`.
+        cache_bytes: bound of the memory for images.
+    """
+
+    def __init__(self, models: Models, cache_bytes: int = 128 * 2**20) -> None:
+        self.models = models
+        self.drawings: Cache[Drawing] = Cache(cache_bytes, size_of_drawing)
+        self._computing = threading.Lock()
+
+    @contextmanager
+    def compute(self, on_step: OnStep | None = None) -> Iterator[StageTimer]:
+        """Holds the compute lock; yields a stage timer: `with run("text"): …`."""
+        # Not inference_mode: methods that optimise a latent need gradients through the results.
+        with self._computing, torch.no_grad():
+            yield StageTimer(self.models.device, on_step)
+
+
+class StageTimer:
+    """Announces and times stages."""
+
+    def __init__(self, device: torch.device, on_step: OnStep | None) -> None:
+        self.device = device
+        self.on_step = on_step
+        self.stages: tuple[Stage, ...] = ()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        if self.on_step:
+            self.on_step(name)
+        start = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.stages += (Stage(name, (time.perf_counter() - start) * 1000),)
 
 
 class Method(Protocol):
-    """One way to edit by text; strength 0 gives `inversion.image` bit for bit, 1 the published method."""
+    """One way to edit by text; strength 0 gives the unedited image bit for bit, 1 the published method."""
 
     def edit(
         self,
@@ -37,67 +119,127 @@ class Method(Protocol):
         prompt: str,
         strength: float = 1.0,
         on_step: OnStep | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Edit: ...
 
 
-class Move(NamedTuple):
-    """How the generator's input moves at strength 1, on the CPU; one of the two is None.
+@dataclass(frozen=True, eq=False)
+class LatentMove:
+    """A move in W+, on the CPU.
 
-    residual: [1, n_latent, style_dim], to be multiplied by 0.1. styles: [C] or [1, C] for each style vector.
+    Attributes:
+        residual: [1, n_latent, style_dim], added to w_plus times 0.1 times the strength.
+        remap_vectors: [1, n_latent - 2, style_dim], which the remapper pulls rows towards; None for
+            methods without CLIPRemapper.
+        truncated: the prompt was longer than the text model reads.
+        stages: of finding the move.
     """
 
-    residual: Tensor | None
-    styles: tuple[Tensor, ...] | None
+    residual: Tensor
+    remap_vectors: Tensor | None
     truncated: bool
     stages: tuple[Stage, ...]
 
+    @property
+    def nbytes(self) -> int:
+        vectors = () if self.remap_vectors is None else (self.remap_vectors,)
+        return size_of(self.residual, *vectors)
+
+    def styles(self, generator: RemapperGenerator, w_plus: Tensor, strength: float) -> list[Tensor]:
+        """The generator's style vectors for w_plus [1, n_latent, style_dim] at a strength."""
+        w_plus = moved(w_plus, self.residual.to(w_plus.device), strength)
+        vectors = self.remap_vectors
+        rows = None
+        if vectors is not None:
+            rows = generator.remapped_rows(w_plus, vectors.to(w_plus.device), strength)
+        return generator.styles(w_plus, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class StyleMove:
+    """A move in style space, on the CPU: steps [C] or [1, C] for each style vector at strength 1.
+
+    Other attributes as for `LatentMove`.
+    """
+
+    steps: tuple[Tensor, ...]
+    truncated: bool
+    stages: tuple[Stage, ...]
+    residual: None = None
+
+    @property
+    def nbytes(self) -> int:
+        return size_of(*self.steps)
+
+    def styles(self, generator: RemapperGenerator, w_plus: Tensor, strength: float) -> list[Tensor]:
+        """As `LatentMove.styles`."""
+        pairs = zip(generator.styles(w_plus), self.steps, strict=True)
+        return [style + strength * step.to(style.device) for style, step in pairs]
+
+
+Move = LatentMove | StyleMove
+
 
 def size_of_move(move: Move) -> int:
-    tensors = [move.residual] if move.styles is None else move.styles
-    return sum(tensor.nbytes for tensor in tensors)
+    return move.nbytes
 
 
-def apply(
-    editor: Editor,
+def make_edit(
+    session: Session,
     inversion: Inversion,
     move: Move,
+    key: Hashable,
     prompt: str,
     strength: float,
     *,
-    cached: bool = False,
+    cached: bool,
     on_step: OnStep | None = None,
+    on_preview: OnPreview | None = None,
 ) -> Edit:
-    """The edit that a move makes. `cached`: the move was there already, so its stages did not run."""
-    m = editor.models
-    stages: tuple[Stage, ...] = ()
-    image = inversion.image.copy()
-    if strength != 0:
-        with editor.compute(on_step) as run:
-            with run("generator"):
-                w_plus = inversion.w_plus.to(m.device)
-                if move.residual is not None:
-                    w_plus = w_plus + strength * RESIDUAL_SCALE * move.residual.to(m.device)
-                styles = m.generator.styles(w_plus)
-                if move.styles is not None:
-                    steps = zip(styles, move.styles, strict=True)
-                    styles = [s + strength * step.to(m.device) for s, step in steps]
-                image = to_pil(m.generator.render(styles))
-            stages = run.stages
-    return Edit(
-        image=image,
-        residual=move.residual,
-        strength=strength,
-        prompt=prompt,
-        truncated=move.truncated,
-        stages=stages if cached else move.stages + stages,
-        cached=tuple(stage.name for stage in move.stages) if cached else (),
-        inversion=inversion,
-        kept=move.stages if cached else (),
-    )
+    """Draws what a move makes of an inversion.
+
+    Args:
+        key: of the move, for the cache of images; None keeps nothing, as for previews.
+        cached: the move was in a cache, so its stages did not run.
+        on_preview: called with the image in 256 px while one larger than 512 px is drawn.
+    """
+    stages = as_cached(move.stages) if cached else move.stages
+    if strength == 0:
+        image = inversion.image.copy()
+        stages += (Stage("generator", 0.0, cached=True),)
+    else:
+
+        def draw() -> Drawing:
+            return _draw(session, inversion, move, strength, on_step, on_preview)
+
+        if key is None:
+            drawing, hit = draw(), False
+        else:
+            drawing, hit = session.drawings.get((inversion.key, key, strength), draw)
+        image = drawing.image.copy()
+        stages += as_cached(drawing.stages) if hit else drawing.stages
+    return Edit(image, move.residual, strength, prompt, move.truncated, stages, inversion)
+
+
+def _draw(
+    session: Session,
+    inversion: Inversion,
+    move: Move,
+    strength: float,
+    on_step: OnStep | None,
+    on_preview: OnPreview | None,
+) -> Drawing:
+    m = session.models
+    show = on_preview and (lambda image: on_preview(to_pil(image)))
+    with session.compute(on_step) as run:
+        with run("generator"):
+            styles = move.styles(m.generator, inversion.w_plus.to(m.device), strength)
+            image = to_pil(m.generator.render(styles, on_preview=show))
+        return Drawing(image, run.stages)
 
 
 class Times(NamedTuple):
-    """Milliseconds that an edit takes, by how often they are needed, and which of the three are from an earlier edit.
+    """Milliseconds of an edit's stages, by how often they run, and which of the three were cached.
 
     None where nothing ever ran: an edit of strength 0 draws nothing.
     """
@@ -109,22 +251,24 @@ class Times(NamedTuple):
 
 
 def times(edit: Edit) -> Times:
-    """Of the stages of an edit and of its inversion, those included that did not need to run again."""
-    ran = edit.inversion.stages + edit.stages
-    kept = edit.inversion.kept + edit.kept
+    """Of the stages of an edit and of its inversion, cached ones included."""
     found: dict[str, float] = {}
-    for stage in ran + kept:
+    ran = set()
+    for stage in edit.inversion.stages + edit.stages:
+        if stage.ms == 0:
+            continue
         found[_per(stage)] = found.get(_per(stage), 0.0) + stage.ms
-    again = {_per(stage) for stage in ran}
+        if not stage.cached:
+            ran.add(_per(stage))
     return Times(
         found.get("picture"),
         found.get("prompt"),
         found.get("strength"),
-        tuple(name for name in ("picture", "prompt", "strength") if name in {*found} - again),
+        tuple(name for name in ("picture", "prompt", "strength") if name in {*found} - ran),
     )
 
 
 def _per(stage: Stage) -> str:
     if stage.name in INVERSION_STAGES:
         return "picture"
-    return "strength" if stage.name in PER_STRENGTH else "prompt"
+    return "strength" if stage.name in STRENGTH_STAGES else "prompt"

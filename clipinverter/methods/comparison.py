@@ -5,23 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, Literal
 
 import torch.nn.functional as F
+from PIL import Image
 
 from clipinverter.editor import Editor
-from clipinverter.methods.base import Method, MethodError, times
+from clipinverter.errors import UserError
+from clipinverter.methods.base import Method, Stopped, progress_of, times
 from clipinverter.methods.global_direction import GlobalDirection
 from clipinverter.methods.latent_mapper import LatentMapper
-from clipinverter.methods.latent_optimization import Optimization, person_features
+from clipinverter.methods.latent_optimization import LatentOptimization, person_features
 from clipinverter.methods.names import TITLES
 from clipinverter.photo.tensors import to_tensor
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
-from clipinverter.weights.files import CheckpointError
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ class Card:
     Attributes:
         note: the stage under way, or a sentence on why it failed.
         progress: 0 to 1, of a method that takes steps.
-        edit: the result, or the best so far while it runs or when it was stopped.
+        preview: the image so far, while the method runs.
+        edit: the result; the best so far of a method that was stopped between two steps.
         clip_gain: cosine of picture and prompt in CLIP's space after the edit, minus before.
         identity: cosine of the faces before and after the edit; None in a model without identity network.
     """
@@ -49,6 +51,7 @@ class Card:
     state: State = "waiting"
     note: str = ""
     progress: float | None = None
+    preview: Image.Image | None = None
     edit: Edit | None = None
     clip_gain: float | None = None
     identity: float | None = None
@@ -56,6 +59,11 @@ class Card:
     @property
     def over(self) -> bool:
         return self.state in ("done", "stopped", "failed")
+
+    @property
+    def image(self) -> Image.Image | None:
+        """What there is to see: the result, or the latest preview."""
+        return self.edit.image if self.edit else self.preview
 
 
 class Comparison:
@@ -65,9 +73,9 @@ class Comparison:
         self.editor = editor
         self.methods = methods or {
             "clipinverter": editor,
-            "mapper": LatentMapper(editor),
-            "direction": GlobalDirection(editor),
-            "optimization": Optimization(editor),
+            "mapper": LatentMapper(editor.session),
+            "direction": GlobalDirection(editor.session),
+            "optimization": LatentOptimization(editor.session),
         }
 
     def run(
@@ -132,7 +140,7 @@ class Comparison:
                 continue
             try:
                 tell(self._one(name, inversion, prompt, strength, stop, tell))
-            except (MethodError, CheckpointError) as error:
+            except UserError as error:
                 tell(Card(name, "failed", str(error)))
             except Exception:  # a bug, or a machine out of memory: the others go on
                 log.exception("%s failed in a comparison", name)
@@ -149,24 +157,29 @@ class Comparison:
         tell: Callable[[Card | None], None],
     ) -> Card:
         method, state = self.methods[name], "done"
-        tell(Card(name, "running"))
-        if isinstance(method, Optimization):
-            for step, steps, edit in method.previews(inversion, prompt, strength):
-                note = f"step {step} of {steps}"
-                tell(Card(name, "running", note, step / steps, edit))
-                if stop.is_set() and step < steps:
-                    state = "stopped"
-                    break
-        else:
-            edit = method.edit(
-                inversion, prompt, strength, lambda stage: tell(Card(name, "running", stage))
-            )
-        return Card(name, state, "", None, edit, self.clip_gain(edit), self.identity(edit))
+        card = Card(name, "running")
+
+        def show(**changed: Any) -> None:
+            nonlocal card
+            card = replace(card, **changed)
+            tell(card)
+
+        def on_step(stage: str) -> None:
+            nonlocal state
+            if stop.is_set() and progress_of(stage) is not None:
+                state = "stopped"
+                raise Stopped
+            show(note=stage, progress=progress_of(stage))
+
+        show()
+        edit = method.edit(inversion, prompt, strength, on_step, lambda image: show(preview=image))
+        gain, identity = self.clip_gain(edit), self.identity(edit)
+        return Card(name, state, edit=edit, clip_gain=gain, identity=identity)
 
     def clip_gain(self, edit: Edit) -> float:
         """How much closer the edit brought the picture to its prompt, see `Card`."""
         m = self.editor.models
-        with self.editor.compute():
+        with self.editor.session.compute():
             text = m.text_image.embed_text([edit.prompt])
             before, after = (
                 F.cosine_similarity(m.text_image.embed_image(to_tensor(i).to(m.device)), text)
@@ -179,7 +192,7 @@ class Comparison:
         m = self.editor.models
         if m.identity is None:
             return None
-        with self.editor.compute():
+        with self.editor.session.compute():
             before, after = (
                 person_features(m, to_tensor(i).to(m.device))
                 for i in (edit.inversion.image, edit.image)
@@ -211,4 +224,4 @@ def row(card: Card) -> dict[str, Any]:
 
 
 def _stopped(card: Card) -> Card:
-    return card if card.over else Card(card.method, "stopped", edit=card.edit)
+    return card if card.over else Card(card.method, "stopped", preview=card.preview)

@@ -17,8 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipinverter.cache import Cache
-from clipinverter.editor import Editor, OnStep
-from clipinverter.methods.base import MethodError, Move, apply, size_of_move
+from clipinverter.methods.base import (
+    MethodError,
+    OnPreview,
+    OnStep,
+    Session,
+    StyleMove,
+    make_edit,
+    size_of_move,
+)
 from clipinverter.methods.latent_mapper import folder_of
 from clipinverter.methods.relevance import Relevance, load_relevance
 from clipinverter.methods.settings import BETAS, LEAST, Settings, settings_of
@@ -103,7 +110,7 @@ class GlobalDirection:
     """Moves the style channels that the prompt agrees with; finds them once a prompt, for all pictures.
 
     Args:
-        editor: whose networks, turn to compute and inversions are used.
+        session: networks and compute lock.
         folder: of the channels' relevance; default: the domain's.
         settings: default: the domain's.
         cache_bytes: bound of the memory for prompts.
@@ -111,20 +118,20 @@ class GlobalDirection:
 
     def __init__(
         self,
-        editor: Editor,
+        session: Session,
         folder: Path | None = None,
         settings: Settings | None = None,
         cache_bytes: int = 2**24,
     ) -> None:
-        self.editor = editor
-        self.folder = folder or folder_of(editor.models.domain)
-        self.settings = settings or settings_of(editor.models.domain)
-        self._moves: Cache[Move] = Cache(cache_bytes, size_of_move)
+        self.session = session
+        self.folder = folder or folder_of(session.models.domain)
+        self.settings = settings or settings_of(session.models.domain)
+        self._moves: Cache[StyleMove] = Cache(cache_bytes, size_of_move)
 
     @cached_property
     def relevance(self) -> Relevance:
         """Read when it is first needed; see `load_relevance` for what it raises."""
-        m = self.editor.models
+        m = self.session.models
         return load_relevance(self.folder, m.generator, m.domain)
 
     def edit(
@@ -133,6 +140,7 @@ class GlobalDirection:
         prompt: str,
         strength: float = 1.0,
         on_step: OnStep | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Edit:
         """As `Editor.edit`, from the domain's neutral text to the prompt, with the automatic threshold.
 
@@ -146,7 +154,9 @@ class GlobalDirection:
         prompt, strength = check_prompt(prompt), check_strength(strength)
         s = self.settings
         target = re.sub(r"^(an?|the) (?=.)", "", prompt, flags=re.IGNORECASE)
-        return self._edit(inversion, s.neutral, target, s.alpha, None, prompt, strength, on_step)
+        return self._edit(
+            inversion, s.neutral, target, s.alpha, None, prompt, strength, on_step, on_preview
+        )
 
     def steer(
         self,
@@ -156,6 +166,7 @@ class GlobalDirection:
         alpha: float,
         beta: float | None = None,
         on_step: OnStep | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Edit:
         """The edit from one text to another, as StyleCLIP's own page has it.
 
@@ -171,7 +182,7 @@ class GlobalDirection:
         for name, value, (low, high) in (("alpha", alpha, ALPHA_RANGE), ("beta", beta, BETA_RANGE)):
             if value is not None and not low <= value <= high:
                 raise MethodError(f"{name} has to be a number from {low:g} to {high:g}.")
-        return self._edit(inversion, neutral, target, alpha, beta, target, 1.0, on_step)
+        return self._edit(inversion, neutral, target, alpha, beta, target, 1.0, on_step, on_preview)
 
     def _edit(
         self,
@@ -183,19 +194,23 @@ class GlobalDirection:
         prompt: str,
         strength: float,
         on_step: OnStep | None,
+        on_preview: OnPreview | None,
     ) -> Edit:
+        key = (neutral, target, alpha, beta)
         move, cached = self._moves.get(
-            (neutral, target, alpha, beta),
-            lambda: self._move(neutral, target, alpha, beta, on_step),
+            key, lambda: self._move(neutral, target, alpha, beta, on_step)
         )
-        return apply(self.editor, inversion, move, prompt, strength, cached=cached, on_step=on_step)
+        return make_edit(
+            self.session, inversion, move, ("direction", *key), prompt, strength,
+            cached=cached, on_step=on_step, on_preview=on_preview,
+        )  # fmt: skip
 
     def _move(
         self, neutral: str, target: str, alpha: float, beta: float | None, on_step: OnStep | None
-    ) -> Move:
+    ) -> StyleMove:
         relevance = self.relevance
-        model, s = self.editor.models.text_image, self.settings
-        with self.editor.compute(on_step) as run:
+        model, s = self.session.models.text_image, self.settings
+        with self.session.compute(on_step) as run:
             with run("text"):
                 wanted = embed_direction(model, neutral, target).cpu()
             with run("channels"):
@@ -203,5 +218,5 @@ class GlobalDirection:
                 if beta is None:
                     beta = auto_beta(agreement, s.least, s.betas)
                 steps, _ = boundary(agreement, beta, relevance.spread, relevance.layers)
-                styles = tuple(alpha * step for step in steps)
-            return Move(None, styles, not model.fits(target), run.stages)
+                steps = tuple(alpha * step for step in steps)
+            return StyleMove(steps, not model.fits(target), run.stages)

@@ -11,8 +11,18 @@ from pathlib import Path
 
 from clipinverter.cache import Cache
 from clipinverter.domains import Domain
-from clipinverter.editor import Editor, OnStep
-from clipinverter.methods.base import MethodError, Move, apply, command, size_of_move
+from clipinverter.methods.base import (
+    LatentMove,
+    MethodError,
+    Move,
+    OnPreview,
+    OnStep,
+    Session,
+    StyleMove,
+    command,
+    make_edit,
+    size_of_move,
+)
 from clipinverter.models.latent_mapper import SCALE, MapperNetwork, StyleSpaceMapper, network_for
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
@@ -55,16 +65,16 @@ class LatentMapper:
     """Moves the latent by the network that was trained for the prompt.
 
     Args:
-        editor: whose networks, turn to compute and inversions are used.
+        session: networks and compute lock.
         folder: of the mappers; default: the domain's.
         cache_bytes: bound of the memory for moves, and again for networks.
     """
 
     def __init__(
-        self, editor: Editor, folder: Path | None = None, cache_bytes: int = 2**26
+        self, session: Session, folder: Path | None = None, cache_bytes: int = 2**26
     ) -> None:
-        self.editor = editor
-        self.folder = folder or folder_of(editor.models.domain)
+        self.session = session
+        self.folder = folder or folder_of(session.models.domain)
         self._networks: Cache[MapperNetwork] = Cache(cache_bytes, _size_of_network)
         self._moves: Cache[Move] = Cache(cache_bytes, size_of_move)
 
@@ -74,6 +84,7 @@ class LatentMapper:
         prompt: str,
         strength: float = 1.0,
         on_step: OnStep | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Edit:
         """As `Editor.edit`.
 
@@ -85,12 +96,15 @@ class LatentMapper:
         path = self._find(prompt)
         version = (path, path.stat().st_mtime_ns)  # one that is trained anew is another one
         network, _ = self._networks.get(
-            version, lambda: load_mapper(path).to(self.editor.models.device)
+            version, lambda: load_mapper(path).to(self.session.models.device)
         )
         move, cached = self._moves.get(
             (inversion.key, version), lambda: self._move(inversion, network, path, on_step)
         )
-        return apply(self.editor, inversion, move, prompt, strength, cached=cached, on_step=on_step)
+        return make_edit(
+            self.session, inversion, move, ("mapper", version), prompt, strength,
+            cached=cached, on_step=on_step, on_preview=on_preview,
+        )  # fmt: skip
 
     def _find(self, prompt: str) -> Path:
         trained = trained_prompts(self.folder)
@@ -98,7 +112,7 @@ class LatentMapper:
             if slug(name) == slug(prompt):
                 return path
         train = command(
-            self.editor.models.domain, f'train-mapper "{slug(prompt).replace("-", " ")}"'
+            self.session.models.domain, f'train-mapper "{slug(prompt).replace("-", " ")}"'
         )
         there_are = (
             f"There are mappers for: {'; '.join(trained)}." if trained else "There are none yet."
@@ -110,18 +124,18 @@ class LatentMapper:
     def _move(
         self, inversion: Inversion, network: MapperNetwork, path: Path, on_step: OnStep | None
     ) -> Move:
-        m = self.editor.models
+        m = self.session.models
         w_plus = inversion.w_plus.to(m.device)
         try:
-            with self.editor.compute(on_step) as run:
+            with self.session.compute(on_step) as run:
                 with run("mapper"):
                     if isinstance(network, StyleSpaceMapper):
                         moves = network(m.generator.styles(w_plus))
-                        residual, styles = None, tuple(SCALE * move.cpu() for move in moves)
                     else:
                         residual = network(w_plus).cpu()  # its scale is that of residuals
-                        styles = None
-                return Move(residual, styles, False, run.stages)
+                if isinstance(network, StyleSpaceMapper):
+                    return StyleMove(tuple(SCALE * move.cpu() for move in moves), False, run.stages)
+                return LatentMove(residual, None, False, run.stages)
         except RuntimeError as error:
             raise CheckpointError(
                 f"{path.name} does not fit the generator of {m.domain.name!r}: it was trained for "

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from clipinverter.cache import Cache
-from clipinverter.editor import RESIDUAL_SCALE, Editor, OnStep
-from clipinverter.methods.base import Move, apply, size_of_move
+from clipinverter.methods.base import (
+    LatentMove,
+    OnPreview,
+    OnStep,
+    Session,
+    Stopped,
+    make_edit,
+    size_of_move,
+    step_name,
+)
 from clipinverter.methods.settings import Settings, settings_of
+from clipinverter.models.adapter import RESIDUAL_SCALE
 from clipinverter.models.irse import face_features
 from clipinverter.models.losses import clip_loss, clip_pool, identity_loss
 from clipinverter.request import check_prompt, check_strength
@@ -26,31 +33,23 @@ from clipinverter.weights.load import Models
 WARM_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps
 
 
-class Preview(NamedTuple):
-    """step: how many of `steps` are done. edit: the best of them."""
-
-    step: int
-    steps: int
-    edit: Edit
-
-
-class Optimization:
+class LatentOptimization:
     """Finds the latent whose picture fits the prompt best while it stays close to where it started.
 
     At strength s the picture is that of the latent s times as far from the start as the one found.
 
     Args:
-        editor: whose networks, turn to compute and inversions are used.
+        session: networks and compute lock.
         settings: default: the domain's.
         cache_bytes: bound of the memory for finished latents.
     """
 
     def __init__(
-        self, editor: Editor, settings: Settings | None = None, cache_bytes: int = 2**23
+        self, session: Session, settings: Settings | None = None, cache_bytes: int = 2**23
     ) -> None:
-        self.editor = editor
-        self.settings = settings or settings_of(editor.models.domain)
-        self._moves: Cache[Move] = Cache(cache_bytes, size_of_move)
+        self.session = session
+        self.settings = settings or settings_of(session.models.domain)
+        self._moves: Cache[LatentMove] = Cache(cache_bytes, size_of_move)
 
     def edit(
         self,
@@ -58,52 +57,54 @@ class Optimization:
         prompt: str,
         strength: float = 1.0,
         on_step: OnStep | None = None,
+        on_preview: OnPreview | None = None,
     ) -> Edit:
-        """As `Editor.edit`; takes seconds to minutes."""
-        prompt, strength = check_prompt(prompt), check_strength(strength)
-        cached = self._moves.find((inversion.key, prompt))
-        move = cached or [*self._steps(inversion, prompt, on_step)][-1]
-        return apply(
-            self.editor,
-            inversion,
-            move,
-            prompt,
-            strength,
-            cached=cached is not None,
-            on_step=on_step,
-        )
+        """As `Editor.edit`; takes seconds to minutes.
 
-    def previews(
+        Args:
+            on_step: called with "step 1 of 60" and so on. One that raises `Stopped` ends the optimisation; the
+                result is the best so far, which is not cached. Others may compute between two steps.
+            on_preview: called with the edit so far after every step.
+        """
+        prompt, strength = check_prompt(prompt), check_strength(strength)
+        key = (inversion.key, prompt)
+        move = self._moves.find(key)
+        cached = move is not None
+        finished = True
+        if move is None:
+            move, finished = self._optimise(inversion, prompt, strength, on_step, on_preview)
+            if finished:
+                self._moves.get(key, lambda: move)
+        return make_edit(
+            self.session, inversion, move, ("optimization", prompt) if finished else None, prompt,
+            strength, cached=cached, on_step=on_step if finished else None,
+        )  # fmt: skip
+
+    def _optimise(
         self,
         inversion: Inversion,
         prompt: str,
-        strength: float = 1.0,
-        on_step: OnStep | None = None,
-    ) -> Iterator[Preview]:
-        """The edit so far after every step; whoever stops asking stops the optimisation.
-
-        A finished latent is kept, so that another strength of it is one preview. Others may compute
-        between two steps.
-        """
-        prompt, strength = check_prompt(prompt), check_strength(strength)
-        count = self.settings.steps
-        if self._moves.find((inversion.key, prompt)) is not None:
-            yield Preview(count, count, self.edit(inversion, prompt, strength, on_step))
-            return
-        for step, move in enumerate(self._steps(inversion, prompt, on_step), start=1):
-            yield Preview(step, count, apply(self.editor, inversion, move, prompt, strength))
-
-    def _steps(self, inversion: Inversion, prompt: str, on_step: OnStep | None) -> Iterator[Move]:
-        """The best move so far after every step; the last one is kept."""
-        run = _Run(self.editor, inversion, prompt, self.settings, on_step)
+        strength: float,
+        on_step: OnStep | None,
+        on_preview: OnPreview | None,
+    ) -> tuple[LatentMove, bool]:
+        """The best move, and whether all steps were done."""
+        run = _Run(self.session, inversion, prompt, self.settings, on_step)
+        move = run.best_move()
         for step in range(self.settings.steps):
-            if on_step:
-                on_step(f"step {step + 1} of {self.settings.steps}")
+            try:
+                if on_step:
+                    on_step(step_name(step + 1, self.settings.steps))
+            except Stopped:
+                return move, False
             move = run.step(step)
-            if step + 1 == self.settings.steps:
-                self._moves.get((inversion.key, prompt), lambda kept=move: kept)
-            yield move
-            time.sleep(0.001)  # whoever waits for a turn gets it now
+            if on_preview:
+                preview = make_edit(
+                    self.session, inversion, move, None, prompt, strength, cached=False
+                )
+                on_preview(preview.image)
+            time.sleep(0.001)  # whoever waits for the compute lock gets it now
+        return move, True
 
 
 class _Run:
@@ -111,15 +112,15 @@ class _Run:
 
     def __init__(
         self,
-        editor: Editor,
+        session: Session,
         inversion: Inversion,
         prompt: str,
         settings: Settings,
         on_step: OnStep | None,
     ) -> None:
-        self.editor, self.settings = editor, settings
-        m = editor.models
-        with editor.compute(on_step) as run:
+        self.session, self.settings = session, settings
+        m = session.models
+        with session.compute(on_step) as run:
             with run("text"):
                 self.truncated = not m.text_image.fits(prompt)
                 self.text = m.text_image.embed_text([prompt])
@@ -132,10 +133,10 @@ class _Run:
         self.best = self.start
         self.ms = 0.0
 
-    def step(self, index: int) -> Move:
+    def step(self, index: int) -> LatentMove:
         """Looks at the latent, then moves it; the best latent that was looked at."""
-        m, s = self.editor.models, self.settings
-        with self.editor.compute() as run:
+        m, s = self.session.models, self.settings
+        with self.session.compute() as run:
             with run("optimisation"), torch.enable_grad():
                 image = m.generator(self.latent)
                 loss = clip_loss(image_features(m, image), self.text).sum()
@@ -150,9 +151,13 @@ class _Run:
                 loss.backward()
                 self.optimizer.step()
             self.ms += run.stages[-1].ms
+        return self.best_move()
+
+    def best_move(self) -> LatentMove:
+        """From the start to the best latent so far."""
         residual = (self.best - self.start).cpu() / RESIDUAL_SCALE
         stages = (*self.text_stages, Stage("optimisation", self.ms))
-        return Move(residual, None, self.truncated, stages)
+        return LatentMove(residual, None, self.truncated, stages)
 
 
 def rate_factor(progress: float) -> float:

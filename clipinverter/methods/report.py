@@ -21,7 +21,7 @@ def draw(inversion: Inversion, prompt: str, cards: Sequence[Card]) -> Image.Imag
     row = [
         Cell(inversion.crop, ["Picture"]),
         Cell(inversion.image, ["Before"], ["as the model draws it"]),
-        *(Cell(c.edit and c.edit.image, [TITLES[c.method]], lines(c)) for c in cards),
+        *(Cell(c.image, [TITLES[c.method]], lines(c)) for c in cards),
     ]
     return contact_sheet.draw([row], title=f"“{prompt}”")
 
@@ -32,7 +32,7 @@ def lines(card: Card) -> list[str]:
     if card.state == "failed":
         return [card.note]
     if card.edit is None:
-        return [{"waiting": "Waiting"}.get(card.state, card.state.capitalize())]
+        return [card.state.capitalize()]
     found = ["Stopped; the best so far"] if card.state == "stopped" else []
     if card.clip_gain is not None:
         found.append(f"CLIP score {card.clip_gain:+.3f}")

@@ -14,6 +14,12 @@ from clipinverter.models.ops import rms_norm
 
 Features = tuple[Tensor, Tensor, Tensor]
 LEVELS = ("coarse", "medium", "fine")
+RESIDUAL_SCALE = 0.1  # a constant of the authors' code, in training and inference
+
+
+def moved(w_plus: Tensor, residual: Tensor, strength: float = 1.0) -> Tensor:
+    """w_plus [B, n_latent, D] moved by a residual of the same shape; strength 1 is the paper's edit."""
+    return w_plus + strength * RESIDUAL_SCALE * residual
 
 
 class Adapter(nn.Module):

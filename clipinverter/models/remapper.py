@@ -44,6 +44,12 @@ class RemapperGenerator(Generator):
         """Raw CLIP embeddings [B, text_dim] -> vectors [B, n_latent - 2, style_dim] to blend in."""
         return torch.stack([mlp(text) for mlp in self.affine_mlps], dim=1)
 
+    def remapped_rows(self, w_plus: Tensor, remap_vectors: Tensor, strength: float = 1.0) -> Tensor:
+        """Rows of w_plus [B, n_latent, style_dim] for the convolutions above 4x4, pulled towards
+        remap_vectors by the strength, [B, n_latent - 2, style_dim]."""
+        pull = strength * LAMBDA_SCALE * torch.stack(list(self.lambdas))[:, None]
+        return w_plus[:, 1:-1] * (1 - pull) + remap_vectors * pull
+
     def forward(
         self,
         w_plus: Tensor,
@@ -62,9 +68,8 @@ class RemapperGenerator(Generator):
         """
         if remap_vectors is None or strength == 0:
             return super().forward(w_plus, noise, on_preview=on_preview)
-        pull = strength * LAMBDA_SCALE * torch.stack(list(self.lambdas))[:, None]
-        conv_rows = w_plus[:, 1:-1] * (1 - pull) + remap_vectors * pull
-        return super().forward(w_plus, noise, conv_rows, on_preview)
+        rows = self.remapped_rows(w_plus, remap_vectors, strength)
+        return super().forward(w_plus, noise, rows, on_preview)
 
 
 def text_mlp(text_dim: int, style_dim: int) -> nn.Sequential:

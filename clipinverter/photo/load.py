@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
+from clipinverter.errors import UserError
+
 # Formats that cameras, phones and browsers write. Pillow knows more, some of which start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
 SUFFIXES = (
@@ -19,7 +21,7 @@ MAX_DECODED = 80_000_000  # pixels; what one visitor may make the server hold
 MAX_KEPT = 52_000_000  # phones take up to 50 megapixels
 
 
-class PhotoError(ValueError):
+class PhotoError(UserError):
     """A picture can't be used; the message is a sentence for the person who chose it."""
 
 

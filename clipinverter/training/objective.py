@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipinverter.domains import Domain
-from clipinverter.editor import RESIDUAL_SCALE
-from clipinverter.models.adapter import Adapter, Features
+from clipinverter.models.adapter import RESIDUAL_SCALE, Adapter, Features
 from clipinverter.models.clip import TextImageModel
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features

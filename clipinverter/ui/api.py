@@ -139,7 +139,7 @@ def describe(
 ) -> dict[str, Any]:
     """What happened, for JSON: stages that ran, their times in ms, and stages that were cached."""
     results = [inversion] if edit is None else [inversion, edit]
-    stages = [stage for result in results for stage in result.stages]
+    stages = [stage for result in results for stage in result.ran]
     domain = editor.models.domain
     info: dict[str, Any] = {
         "stages": [stage.name for stage in stages],

@@ -131,8 +131,8 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: "Callable[[], Ed
                 if card is last:
                     continue
                 update[own.words[card.method]] = _words(card)
-                after = card.edit and card.edit.image
-                if last is None or after is not (last.edit and last.edit.image):
+                after = card.image
+                if last is None or after is not last.image:
                     first = saved("before", inversion.image)
                     pair = after and (first, saved(card.method, after))
                     update[own.pictures[card.method]] = pair
@@ -179,7 +179,7 @@ def _connect_endpoint(on: layout.Widgets, get_editor: "Callable[[], Editor]") ->
         saved = _Pictures(on.download.GRADIO_CACHE)
         try:
             for inversion, cards in _run(get_editor, image, prompt, strength, align, (), face):
-                edits = [card.edit and saved(card.method, card.edit.image) for card in cards]
+                edits = [card.image and saved(card.method, card.image) for card in cards]
                 before = saved("before", inversion.image)
                 yield (before, *edits, [row(card) for card in cards])
         except api.Refusal as refusal:

@@ -22,6 +22,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from clipinverter.errors import UserError
+
 StateDict = dict[str, Tensor]
 PathLike = str | os.PathLike[str]
 
@@ -35,7 +37,7 @@ _SAFE_GLOBALS = [
 ]
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A file of weights is missing, damaged, unsafe or of the wrong kind; the message says so."""
 
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clipinverter.domains import Domain
-from clipinverter.editor import RESIDUAL_SCALE
-from clipinverter.models.adapter import Adapter
+from clipinverter.models.adapter import RESIDUAL_SCALE, Adapter
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.losses import clip_pool
 from clipinverter.models.remapper import PARAMETERS, RemapperGenerator

@@ -24,8 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipinverter.domains import Domain
-from clipinverter.editor import RESIDUAL_SCALE
-from clipinverter.models.adapter import Adapter
+from clipinverter.models.adapter import RESIDUAL_SCALE, Adapter
 from clipinverter.models.ops import channels_last
 from clipinverter.training.loop import bfloat16, run, stage_of
 from clipinverter.training.objective import STAGE_ONE, Teachers, Weights, edit_loss, make_batch

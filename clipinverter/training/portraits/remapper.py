@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from clipinverter.domains import Domain
-from clipinverter.editor import RESIDUAL_SCALE
+from clipinverter.models.adapter import RESIDUAL_SCALE
 from clipinverter.training.loop import Stage, bfloat16, cosine, run, set_rate
 from clipinverter.training.objective import STAGE_TWO, Teachers, edit_loss, make_batch
 from clipinverter.training.portraits import data

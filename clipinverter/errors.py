@@ -1,0 +1,5 @@
+"""The errors whose message is a sentence for the person who asked; everything else is a bug."""
+
+
+class UserError(ValueError):
+    """A request can't be met; the message says why and what to do next."""

@@ -1,0 +1,68 @@
+"""CLIPInverter: the adapter-conditioned pass through the encoder's heads, and the remapper.
+
+    prompt - CLIP text - t - adapter(c1, c2, c3; t) - style heads - residual   once a prompt
+    G(w_plus + strength * 0.1 * residual, rows pulled to MLP(t))               once a strength
+
+Baykal et al., "CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editing" (ACM TOG 2023),
+section 3.
+"""
+
+from __future__ import annotations
+
+from clipinverter.cache import Cache
+from clipinverter.methods.base import (
+    LatentMove,
+    OnPreview,
+    OnStep,
+    Session,
+    make_edit,
+    size_of_move,
+)
+from clipinverter.request import check_prompt, check_strength
+from clipinverter.results import Edit, Inversion
+
+
+class CLIPInverter:
+    """Edits inverted photos by text; finds the residual and the remapper's vectors once a prompt.
+
+    Args:
+        session: networks and compute lock.
+        cache_bytes: bound of the memory for residuals.
+    """
+
+    def __init__(self, session: Session, cache_bytes: int = 128 * 2**20) -> None:
+        self.session = session
+        self.moves: Cache[LatentMove] = Cache(cache_bytes, size_of_move)
+
+    def edit(
+        self,
+        inversion: Inversion,
+        prompt: str,
+        strength: float = 1.0,
+        on_step: OnStep | None = None,
+        on_preview: OnPreview | None = None,
+    ) -> Edit:
+        """See `Editor.edit`."""
+        prompt, strength = check_prompt(prompt), check_strength(strength)
+        move, cached = self.moves.get(
+            (inversion.key, prompt), lambda: self._move(inversion, prompt, on_step)
+        )
+        return make_edit(
+            self.session, inversion, move, ("clipinverter", prompt), prompt, strength,
+            cached=cached, on_step=on_step, on_preview=on_preview,
+        )  # fmt: skip
+
+    def _move(self, inversion: Inversion, prompt: str, on_step: OnStep | None) -> LatentMove:
+        m = self.session.models
+        with self.session.compute(on_step) as run:
+            with run("text"):
+                truncated = not m.text_image.fits(prompt)
+                text = m.text_image.embed_text([prompt])
+            with run("adapter"):
+                features = tuple(feature.to(m.device) for feature in inversion.features)
+                adapted = m.adapter(features, text)
+            with run("residual"):
+                residual = m.encoder.heads(*adapted)
+            with run("remapper"):
+                remap_vectors = m.generator.remap_vectors(text)
+            return LatentMove(residual.cpu(), remap_vectors.cpu(), truncated, run.stages)
