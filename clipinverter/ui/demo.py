@@ -1,6 +1,5 @@
 """The page: `create_demo` connects what is drawn in `layout.py` with the answers of `api.py`."""
 
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from PIL import Image
 
 from clipinverter.domains import Domain
 from clipinverter.origin import save_png
-from clipinverter.ui import api, compare, layout, style, text
+from clipinverter.ui import api, compare, hosting, layout, style, text
 from clipinverter.ui.pointing import Point, Pointing, numbered, to_tap
 from clipinverter.ui.previews import streamed
 from clipinverter.ui.uploads import MAX_BYTES, checked, path_of
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 # Whatever computes shares this queue: one run at a time, in order of arrival.
 QUEUE = {"concurrency_id": "compute", "concurrency_limit": 1}
 MAX_WAITING = 64
-DELETE_EVERY, DELETE_AFTER = 15 * 60, 60 * 60  # seconds
 PROGRESS = gr.Progress()
 STEPS = 10  # of a first edit
 EDIT_DEFAULTS = (None, None, 1.0, "auto", False, 0)  # of the endpoint, in its order
@@ -51,7 +49,7 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
     with _Page(
         title="CLIPInverter",
         analytics_enabled=False,
-        delete_cache=(DELETE_EVERY, DELETE_AFTER),
+        delete_cache=(hosting.DELETE_EVERY, hosting.DELETE_AFTER),
     ) as demo:
         widgets = layout.draw(domain)
         _connect_page(widgets, get_editor, previews=domain.image_size > PREVIEWS_ABOVE)
@@ -291,6 +289,6 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "show_error": False,
     }
-    if port := os.environ.get("PORT"):
-        options["server_port"] = int(port)
+    if port := hosting.check_ports():
+        options["server_port"] = port
     return options
