@@ -286,3 +286,11 @@ def test_the_framework_is_never_asked_to_fetch(url, monkeypatch):
 )
 def test_malformed_requests_get_a_sentence(url, data, part):
     assert part in sentence(url, "edit", data)
+
+
+def test_an_unknown_endpoint_gets_a_sentence(url):
+    answer = httpx.post(f"{url}gradio_api/call/nothing", json={"data": []})
+    assert (answer.status_code, answer.json()["error"]) == (404, text.NO_ENDPOINT)
+    body = {"data": [], "fn_index": 99_999, "session_hash": "x"}
+    answer = httpx.post(f"{url}gradio_api/queue/join", json=body)
+    assert answer.json().get("error") in (text.NO_ENDPOINT, text.WENT_WRONG)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from clipinverter.domains import Domain
 from clipinverter.origin import save_png
-from clipinverter.ui import api, compare, hosting, layout, style, text
+from clipinverter.ui import api, compare, hosting, layout, strangers, style, text
 from clipinverter.ui.pointing import Point, Pointing, numbered, to_tap
 from clipinverter.ui.previews import streamed
 from clipinverter.ui.uploads import MAX_BYTES, checked, path_of
@@ -277,7 +277,8 @@ def _numbers(count: int) -> list[tuple[str, int]]:
 def launch_options() -> dict[str, Any]:
     """How the page is served: nothing leaves the machine, nothing about visitors is kept.
 
-    A hosting service may set PORT; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT work as documented.
+    ALLOWED_ORIGINS names the origins whose pages may use the server, see `strangers`. A hosting
+    service may set PORT; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT work as documented.
     """
     options: dict[str, Any] = {
         "theme": style.theme(),
@@ -288,6 +289,7 @@ def launch_options() -> dict[str, Any]:
         "enable_monitoring": False,
         "footer_links": ["api"],
         "show_error": False,
+        "app_kwargs": strangers.app_options(),
     }
     if port := hosting.check_ports():
         options["server_port"] = port

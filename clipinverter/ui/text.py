@@ -60,6 +60,11 @@ TAP_EYES = "Please tap both eyes in the picture."
 TAP_OTHER_EYE = "Now the other eye."
 TAP_INSTEAD = "You can show it, too: tap both eyes in the small picture."
 INVERTED = "This is how the model draws the picture. Now describe a change."
+NO_ENDPOINT = "There is no such endpoint; there are /edit and /compare."
+FOREIGN_ORIGIN = (
+    "Pages of other origins may not use this server. Whoever runs it can allow an origin by the "
+    "environment variable ALLOWED_ORIGINS."
+)
 WENT_WRONG = "Something went wrong on the server. Please try again, or try another picture."
 TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
 
