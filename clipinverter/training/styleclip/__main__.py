@@ -1,4 +1,4 @@
-"""`python -m clipinverter.styleclip relevance|train-mapper`: what global directions and mappers need, made again."""
+"""`python -m clipinverter.training.styleclip relevance|train-mapper`: what global directions and mappers need, made again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m clipinverter.styleclip", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m clipinverter.training.styleclip", description=__doc__
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     relevance = commands.add_parser("relevance", help="measure what every style channel does")
     relevance.add_argument("--images", type=int, default=16, help="random people for each channel")

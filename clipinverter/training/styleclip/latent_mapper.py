@@ -1,4 +1,4 @@
-"""Trains a mapper: `python -m clipinverter.styleclip train-mapper "a smiling face"`.
+"""Trains a mapper: `python -m clipinverter.training.styleclip train-mapper "a smiling face"`.
 
 Patashnik et al., "StyleCLIP" (ICCV 2021), section 5: the mapper learns on inverted pictures, by the CLIP loss of what
 the generator draws from the moved latents, the size of the move and the identity loss.
