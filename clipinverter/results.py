@@ -1,15 +1,19 @@
 """What the Editor and the methods hand out: frozen results, and the memory that they take."""
 
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from clipinverter.photo.faces import Face
+
+if TYPE_CHECKING:
+    from clipinverter.tuning import Tuning
 
 
 class Stage(NamedTuple):
@@ -61,7 +65,10 @@ class Inversion(_WithStages):
             top right), or None for a photo that was aligned already.
         faces: all faces of the photo, the largest first; empty when none were looked for.
         face: index of the face in the crop.
-        stages: all stages of the inversion, in order.
+        stages: all stages of the inversion and of its tuning, in order.
+        tuning: what the generator learnt of this photo, see `Editor.tune`; `image` is then drawn by the
+            tuned generator. None for the plain model.
+        detail: whether edits get the photo's own detail and resolution back; only with a tuning.
     """
 
     key: str
@@ -73,6 +80,31 @@ class Inversion(_WithStages):
     faces: tuple[Face, ...]
     face: int
     stages: tuple[Stage, ...]
+    tuning: "Tuning | None" = None
+    detail: bool = False
+
+    @property
+    def drawn_by(self) -> tuple[str, float | None, bool]:
+        """Key of whatever depends on the weights that draw this inversion."""
+        return self.key, self.tuning and self.tuning.loss, self.detail
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the inversion with its tuning to a safetensors file, see `inversion_file.py`."""
+        from clipinverter.weights.inversion_file import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Inversion":
+        """Reads a file that `save` wrote. Raises CheckpointError for any other file."""
+        from clipinverter.weights.inversion_file import load
+
+        return load(path)
+
+    @property
+    def unedited(self) -> Image.Image:
+        """The image at strength 0: the crop itself with detail, `image` otherwise."""
+        return self.crop if self.detail else self.image
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +112,7 @@ class Edit(_WithStages):
     """An edited image, and how it was made.
 
     Attributes:
-        image: RGB, of the inversion's size.
+        image: RGB, of the size of `inversion.unedited`.
         residual: [1, n_latent, style_dim] on the CPU; strength s moves the latent by 0.1 s of it.
             None where a method moves the generator's style vectors instead.
         strength: 0 is the inversion itself, 1 the published edit.

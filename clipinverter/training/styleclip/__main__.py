@@ -1,4 +1,4 @@
-"""`python -m clipinverter.training.styleclip relevance|train-mapper`: what global directions and mappers need, made again."""
+"""`python -m clipinverter.training.styleclip relevance|train-mapper`: makes what StyleCLIP's methods need."""
 
 from __future__ import annotations
 
