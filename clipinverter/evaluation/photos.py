@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from clipinverter.editor import Editor
+from clipinverter.errors import UserError
 from clipinverter.evaluation.edit_sheet import grid
 from clipinverter.photo.tensors import to_tensor
 from clipinverter.portraits.judge import NAMES, Judge, Seen
@@ -42,7 +43,7 @@ RATED = {
 FEMALE, MALE = 40.0, 60.0  # beyond these, people agreed on a gender
 
 
-class RatingsError(ValueError):
+class RatingsError(UserError):
     """The folder has no usable ratings.csv; the message says what is wrong."""
 
 

@@ -58,16 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     import torch
 
-    from clipinverter.domains import DomainError, get_domain
-    from clipinverter.training.pictures import DataError
-    from clipinverter.weights.files import CheckpointError
+    from clipinverter.domains import get_domain
+    from clipinverter.errors import UserError
 
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
         domain = get_domain(args.domain)
         run(args, domain, args.run or Path("runs") / domain.name)
-    except (CheckpointError, DataError, DomainError) as error:
+    except UserError as error:
         if os.environ.get("RANK", "0") == "0":  # once, not in every process
             print(f"error: {error}", file=sys.stderr)
         return 1

@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     from clipinverter.domains import get_domain
+    from clipinverter.errors import UserError
     from clipinverter.methods.latent_mapper import folder_of
     from clipinverter.methods.settings import settings_of
-    from clipinverter.request import PromptError, check_prompt
-    from clipinverter.weights.files import CheckpointError
+    from clipinverter.request import check_prompt
     from clipinverter.weights.load import load_models
 
     try:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prompts = options.prompts or settings_of(domain).mapper_prompts
         for prompt in [check_prompt(prompt) for prompt in prompts]:
             print(train(models, prompt, target, run, options.steps))
-    except (CheckpointError, PromptError, ValueError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
