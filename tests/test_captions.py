@@ -118,9 +118,9 @@ def test_texts_are_free_of(what, mistake):
 def test_the_text_tower_reads_nearly_all_texts_whole():
     from open_clip import SimpleTokenizer
 
-    from clipinverter.models.clip import PORTRAITS
+    from clipinverter.models.clip import SMALL
 
-    length = PORTRAITS["text_cfg"]["context_length"]
+    length = SMALL["text_cfg"]["context_length"]
     tokenizer = SimpleTokenizer(context_length=length)
     longest = sorted((text for _, text in written()), key=lambda text: -len(text.split()))[:30]
     assert sum(len(tokenizer.encode(text)) > length - 2 for text in longest) < 0.005 * len(

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from clipinverter.errors import UserError
 from clipinverter.photo.load import PhotoError, as_crop, find_photos, load_photo
 from clipinverter.photo.tensors import to_tensor
-from clipinverter.training.portraits.edits import MISMATCH
+from clipinverter.training.presets import MISMATCH
 
 SEED = 20231
 

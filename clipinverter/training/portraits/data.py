@@ -61,7 +61,8 @@ def load(folder: Path) -> RenderedSet:
     if not latents:
         raise DataError(
             f"There is no rendered set in {folder}. Render one by `python -m clipinverter.portraits dataset "
-            f"{folder} --count 12288 --size 256`, or name its folder by --images."
+            f"{folder} --count 12288 --size 256`, or name its folder by --images. For a folder of other pictures "
+            "there is `python -m clipinverter.training finetune-generator`."
         )
     images = [folder / p.name.replace("latents", "images") for p in latents]
     return RenderedSet(

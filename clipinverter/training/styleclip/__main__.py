@@ -1,4 +1,6 @@
-"""`python -m clipinverter.styleclip relevance|train-mapper`: what global directions and mappers need, made again."""
+"""`python -m clipinverter.training.styleclip relevance|train-mapper`: prepares StyleCLIP's global directions and latent
+mappers for a domain.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             measure(models, target, run, options.images)
             return 0
-        from clipinverter.training.styleclip.latent_mapper import train
+        from clipinverter.training.styleclip.latent_mapper import train_mapper
 
         prompts = options.prompts or settings_of(domain).mapper_prompts
         for prompt in [check_prompt(prompt) for prompt in prompts]:
-            print(train(models, prompt, target, run, options.steps))
+            print(train_mapper(models, prompt, target, run, options.steps))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
