@@ -17,7 +17,8 @@ from PIL import Image
 
 from clipinverter import domains
 from clipinverter.models import clip, irse
-from clipinverter.weights import files, load
+from clipinverter.weights import files
+from clipinverter.weights.build import build_networks
 from tests.tiny import DOMAIN
 
 CATS = dataclasses.replace(
@@ -25,8 +26,8 @@ CATS = dataclasses.replace(
 )
 TINY_CLIP = {
     "embed_dim": 32,
-    "vision_cfg": clip.PORTRAITS["vision_cfg"] | {"image_size": 32},
-    "text_cfg": clip.PORTRAITS["text_cfg"] | {"width": 32, "heads": 2, "layers": 1},
+    "vision_cfg": clip.SMALL["vision_cfg"] | {"image_size": 32},
+    "text_cfg": clip.SMALL["text_cfg"] | {"width": 32, "heads": 2, "layers": 1},
 }
 TINY_ARCFACE = {"widths": (16,) * 4, "units": (1,) * 4, "embedding_dim": 32}
 RENDERS = Path(__file__).parent.parent / "assets" / "portraits"
@@ -36,7 +37,7 @@ def add(root: Path, setattr: Any = setattr) -> None:
     """Puts the domain into the registry, its files under `root`."""
     setattr(domains, "ROOT", root)
     setattr(domains, "DOMAINS", {**domains.DOMAINS, "cats": CATS})
-    setattr(clip, "PORTRAITS", TINY_CLIP)
+    setattr(clip, "SMALL", TINY_CLIP)
     setattr(irse, "SMALL", TINY_ARCFACE)
 
 
@@ -44,7 +45,7 @@ def write_weights(identity: bool = True) -> None:
     """Random ones for everything that a user brings: generator, encoder, text-image model, identity network."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        generator, encoder, _ = load.build_networks(CATS)
+        generator, encoder, _ = build_networks(CATS)
         latent_avg = torch.randn(generator.n_latent, CATS.style_dim)
         parts = {
             "generator": {
@@ -53,7 +54,7 @@ def write_weights(identity: bool = True) -> None:
                 if not key.startswith(("affine_mlps.", "lambdas."))
             },
             "encoder": encoder.state_dict() | {"latent_avg": latent_avg},
-            "clip": clip.build(clip.PORTRAITS).model.state_dict(),
+            "clip": clip.build(clip.SMALL).model.state_dict(),
             "identity": irse.ArcFace(**irse.SMALL).state_dict(),
         }
     for part in parts if identity else [*parts][:-1]:
@@ -78,7 +79,7 @@ def write_trained() -> None:
     """What training adds, untrained: the adapter, and the generator with a remapper."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        generator, _, adapter = load.build_networks(CATS)
+        generator, _, adapter = build_networks(CATS)
     files.save_weights(CATS.folder / "generator.safetensors", generator.state_dict())
     files.save_weights(CATS.folder / "adapter.safetensors", adapter.state_dict())
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from clipinverter import domains
 from clipinverter.models.discriminator import Discriminator
 from clipinverter.models.stylegan2 import Generator
-from clipinverter.training import finetune_generator, loop
+from clipinverter.training import finetune_generator, loop, presets
 from clipinverter.training.__main__ import main
 from clipinverter.training.portraits import generator
 from tests import own
@@ -21,11 +21,15 @@ from tests.tiny import DOMAIN
 SIZES = (DOMAIN.image_size, DOMAIN.style_dim, DOMAIN.n_mlp, DOMAIN.channel_base, DOMAIN.channel_max)
 
 
+def set_preset(monkeypatch, **changes):
+    preset = replace(presets.PRESETS[finetune_generator.NAME], **changes)
+    monkeypatch.setitem(presets.PRESETS, finetune_generator.NAME, preset)
+
+
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(domains, "DOMAINS", {**domains.DOMAINS, "tiny": DOMAIN})
-    monkeypatch.setattr(finetune_generator, "STEPS", 4)
-    monkeypatch.setattr(finetune_generator, "BATCH", 4)
+    set_preset(monkeypatch, steps=4, batch=4)
 
 
 @pytest.fixture
@@ -45,8 +49,8 @@ def images(tmp_path):
     return own.write_pictures(tmp_path)[0]
 
 
-def command(images, run, *more):
-    return main(["generator", "--images", str(images), "--run", str(run), *map(str, more)])
+def command(images, run, *more, stage="finetune-generator"):
+    return main([stage, "--images", str(images), "--run", str(run), *map(str, more)])
 
 
 def domain_of(start):
@@ -95,16 +99,22 @@ def test_a_killed_and_resumed_run_ends_like_an_uninterrupted_one(
 def test_a_rendered_set_still_trains_in_pairs(start, tmp_path, monkeypatch):
     np.save(tmp_path / "latents-000.npy", np.zeros((1, 2)))
     calls = []
-    monkeypatch.setattr(generator, "train", lambda *_, **options: calls.append(options))
-    assert command(tmp_path, tmp_path / "run", "--start", start) == 0
+    monkeypatch.setattr(generator, "train_generator", lambda *_, **options: calls.append(options))
+    assert command(tmp_path, tmp_path / "run", "--start", start, stage="generator") == 0
     assert calls == [{"resume": False, "scale": 1.0, "start": start}]
+
+
+def test_a_plain_folder_is_told_the_command_that_takes_it(start, images, tmp_path, capsys):
+    assert command(images, tmp_path / "run", "--start", start, stage="generator") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: There is no rendered set in ")
+    assert "python -m clipinverter.training finetune-generator" in error
 
 
 def test_drawn_pictures_take_the_colour_of_the_real_ones(start, tmp_path, monkeypatch):
     for k, colour in enumerate(("#e02010", "#d01008")):
         Image.new("RGB", (40, 40), colour).save(tmp_path / f"{k}.png")
-    monkeypatch.setattr(finetune_generator, "STEPS", 60)
-    monkeypatch.setattr(finetune_generator, "BATCH", 8)
+    set_preset(monkeypatch, steps=60, batch=8)
     run = tmp_path / "run"
     assert command(tmp_path, run, *domain_of(start)) == 0
 
@@ -186,7 +196,7 @@ def test_pictures_are_mirrored_half_of_the_time(images):
     paths = [images / "2.jpg"]
     plain = finetune_generator.pictures.read(paths[0], 32)
     rng = np.random.default_rng(0)
-    seen = [x for _ in range(10) for x in finetune_generator.read(paths, 32, rng)]
+    seen = [x for _ in range(10) for x in finetune_generator.read(paths, 4, 32, rng)]
     mirrored = sum(torch.equal(x, plain.flip(2)) for x in seen)
     assert sum(torch.equal(x, plain) for x in seen) + mirrored == 40
     assert 10 < mirrored < 30

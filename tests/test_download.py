@@ -16,8 +16,8 @@ from clipinverter import domains
 from clipinverter.__main__ import main
 from clipinverter.models.adapter import LEVELS, Adapter
 from clipinverter.weights import convert, download, files
+from clipinverter.weights.build import build_networks
 from clipinverter.weights.files import CheckpointError, load_weights
-from clipinverter.weights.load import build_networks
 from tests.tiny import DOMAIN
 
 FACES = dataclasses.replace(DOMAIN, name="faces", text_image="openai")

@@ -13,7 +13,7 @@ from clipinverter.editor import Editor
 from clipinverter.evaluation import __main__ as command
 from clipinverter.evaluation import edit_sheet, editing, metrics
 from clipinverter.portraits import judge
-from clipinverter.portraits.judge import NAMES, Judge, Seen, agreement, shown
+from clipinverter.portraits.judge import NAMES, Judge, Readings, agreement, shown
 from clipinverter.portraits.scene import Scene, groups
 from clipinverter.training.portraits.judge import attribute_loss
 from clipinverter.weights.files import CheckpointError
@@ -37,7 +37,7 @@ class Oracle:
         for row, image in zip(odds, images, strict=True):
             for name in self.answers[round(image[0, 0, 0].item(), 2)]:
                 row[NAMES.index(name)] = 1 + image[0, 0, 0]
-        return Seen(odds, torch.ones(len(images), 1))
+        return Readings(odds, torch.ones(len(images), 1))
 
 
 def test_the_sheet_command_draws_what_the_seed_picks(tmp_path, monkeypatch, held):

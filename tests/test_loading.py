@@ -12,8 +12,9 @@ from clipinverter.domains import DOMAINS, get_domain
 from clipinverter.editor import Editor
 from clipinverter.models import clip
 from clipinverter.weights import files
+from clipinverter.weights.build import build_networks
 from clipinverter.weights.files import CheckpointError
-from clipinverter.weights.load import build_networks, load_models
+from clipinverter.weights.load import load_models
 from tests.tiny import DOMAIN, picture
 
 PARTS = ("generator", "encoder", "adapter", "clip")
@@ -31,7 +32,7 @@ def domain(tmp_path, monkeypatch):
         "encoder": encoder.state_dict()
         | {"latent_avg": torch.randn(generator.n_latent, domain.style_dim)},
         "adapter": adapter.state_dict(),
-        "clip": clip.build(clip.PORTRAITS).model.state_dict(),
+        "clip": clip.build(clip.SMALL).model.state_dict(),
     }
     digests = {
         f"{part}.safetensors": files.save_weights(
@@ -66,7 +67,7 @@ def test_a_start_maps_the_needed_parts_and_unpickles_nothing(domain, monkeypatch
         read.append(path.stem)
         return load_weights(path, *digest)
 
-    monkeypatch.setattr("clipinverter.weights.load.load_weights", recorded)
+    monkeypatch.setattr("clipinverter.weights.folder.load_weights", recorded)
     monkeypatch.setattr(files, "_read", lambda path: pytest.fail(f"{path} is unpickled"))
     (domain.folder / "identity.safetensors").write_bytes(b"damaged, and nobody asks for it")
     models = load_models(domain, "cpu")
@@ -84,7 +85,7 @@ def test_models_are_built_without_the_compiler():
     """torch._dynamo takes longer to import than all weights to map."""
     code = (
         "import sys, torch; from clipinverter.domains import get_domain; "
-        "from clipinverter.weights.load import build_networks; torch.set_default_device('meta'); "
+        "from clipinverter.weights.build import build_networks; torch.set_default_device('meta'); "
         "build_networks(get_domain('faces')); sys.exit('torch._dynamo' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

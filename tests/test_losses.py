@@ -19,11 +19,11 @@ from clipinverter.models.losses import (
 )
 from clipinverter.portraits.scene import Scene
 from clipinverter.training.mobilenet import Float32Conv2d, Perceptual, fold, quicken, state
-from clipinverter.training.objective import STAGE_ONE, STAGE_TWO, Weights
 from clipinverter.training.portraits import clip as clip_stage
 from clipinverter.training.portraits import data
 from clipinverter.training.portraits.clip import label_loss
 from clipinverter.training.portraits.encoder import delta_loss
+from clipinverter.training.presets import STAGE_ONE, STAGE_TWO, LossWeights
 
 
 def rows(*values: tuple[float, ...]) -> Tensor:
@@ -217,8 +217,12 @@ def test_a_quickened_and_folded_network_is_the_same_function():
 def test_the_published_weights():
     """Stage one and two of the authors' code; its second stage does not add the w-norm."""
     paper = {"cycle": 1.0, "counterfactual": 0.0}
-    assert Weights(identity=0.1, l2=1.0, lpips=0.6, clip=1.0, w_norm=0.005, **paper) == STAGE_ONE
-    assert Weights(identity=0.15, l2=0.15, lpips=0.15, clip=1.75, w_norm=0.0, **paper) == STAGE_TWO
+    assert (
+        LossWeights(identity=0.1, l2=1.0, lpips=0.6, clip=1.0, w_norm=0.005, **paper) == STAGE_ONE
+    )
+    assert (
+        LossWeights(identity=0.15, l2=0.15, lpips=0.15, clip=1.75, w_norm=0.0, **paper) == STAGE_TWO
+    )
 
 
 def test_label_loss(monkeypatch):

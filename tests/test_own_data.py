@@ -15,14 +15,15 @@ from clipinverter.__main__ import main as command
 from clipinverter.domains import get_domain
 from clipinverter.editor import Editor
 from clipinverter.models import clip
-from clipinverter.training import objective, pictures
+from clipinverter.training import objective, pictures, presets
 from clipinverter.training.__main__ import main as training
 from clipinverter.training.captioned import learner, moco
 from clipinverter.training.captioned import train as course
 from clipinverter.ui import api
 from clipinverter.ui.demo import create_demo
-from clipinverter.weights import load
+from clipinverter.weights.build import build_networks
 from clipinverter.weights.files import CheckpointError
+from clipinverter.weights.folder import DomainWeights
 from clipinverter.weights.load import load_models
 from tests import own
 from tests.own import CATS
@@ -218,8 +219,8 @@ def test_openais_model_sees_pictures_as_the_authors_feed_it(cats):
 def test_a_stage_trains_its_own_part_by_the_papers_objective(cats, remaps):
     teachers = learner.load_teachers(cats, torch.device("cpu"), None)
     torch.manual_seed(0)
-    adapter = load.build_networks(cats)[2].requires_grad_(False)
-    scales = objective.STAGE_TWO if remaps else objective.STAGE_ONE
+    adapter = build_networks(cats)[2].requires_grad_(False)
+    scales = presets.STAGE_TWO if remaps else presets.STAGE_ONE
     learns = learner.Learner(teachers, adapter, scales, remaps=remaps)
     generator = teachers.generator
     part = [*generator.affine_mlps.parameters(), *generator.lambdas]
@@ -256,9 +257,10 @@ def test_a_stage_trains_its_own_part_by_the_papers_objective(cats, remaps):
 
 
 def test_the_published_courses():
-    one, two = course.COURSES["adapter"], course.COURSES["remapper"]
-    assert (one.steps, one.rate, one.scales) == (200_000, 5e-4, objective.STAGE_ONE)
-    assert (two.steps, two.rate, two.scales) == (20_000, 1.5e-4, objective.STAGE_TWO)
+    one, two = presets.PAPER["adapter"], presets.PAPER["remapper"]
+    assert (one.steps, one.rate, one.losses) == (200_000, 5e-4, presets.STAGE_ONE)
+    assert (two.steps, two.rate, two.losses) == (20_000, 1.5e-4, presets.STAGE_TWO)
+    assert one.batch == two.batch == 8
 
 
 # The runs.
@@ -325,7 +327,7 @@ def test_two_processes_train_like_one(cats, folders, tmp_path, monkeypatch, runs
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "2")
     assert training(arguments("adapter", folders, one, "--steps", 2)) == 0
     assert_close(one / "adapter.safetensors", two / "adapter.safetensors")
-    start = load.build_networks(cats)[2].state_dict()
+    start = build_networks(cats)[2].state_dict()
     moved = load_file(two / "adapter.safetensors")
     assert max((moved[key] - value).abs().max() for key, value in start.items()) > 1e-3
 
@@ -391,7 +393,7 @@ def test_published_files_become_a_domain_to_train(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(domains, "DOMAINS", {"birds": birds})
     folder = tmp_path / "published"
     folder.mkdir()
-    generator, encoder, _ = load.build_networks(birds)
+    generator, encoder, _ = build_networks(birds)
     plain = {k: v for k, v in generator.state_dict().items() if k[:4] not in ("affi", "lamb")}
     torch.save({"g_ema": plain, "latent_avg": torch.zeros(32)}, folder / "cub.pt")
     state = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
@@ -403,9 +405,9 @@ def test_published_files_become_a_domain_to_train(tmp_path, monkeypatch, capsys)
     safetensors.torch.save_file(text, folder / "clip.safetensors")
     assert command(["convert", "birds", "--from", str(folder)]) == 0
     assert {f.stem for f in birds.folder.iterdir()} == {"generator", "encoder", "clip"}
-    loaded = learner.load_generator(birds).state_dict()
+    loaded = DomainWeights(birds).generator_with_new_remapper().state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in plain.items())
-    _, latent_avg = load.load_encoder(birds)
+    _, latent_avg = DomainWeights(birds).encoder()
     assert torch.equal(latent_avg, torch.ones(generator.n_latent, 32))
 
 

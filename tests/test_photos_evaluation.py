@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from clipinverter.evaluation import photos
-from clipinverter.portraits.judge import NAMES, Seen
+from clipinverter.portraits.judge import NAMES, Readings
 
 COLUMNS = "file,gender,happy,hair-color,skin-color,long-haired,age"
 
@@ -34,7 +34,7 @@ class Judge:
         odds[:, NAMES.index("young")] = 0.0
         for name in self.names:
             odds[:, NAMES.index(name)] = 4 * images[:, 0].mean(dim=(1, 2))
-        return Seen(odds, torch.zeros(len(images), 4))
+        return Readings(odds, torch.zeros(len(images), 4))
 
 
 def folder(path, values, header=COLUMNS):

@@ -11,10 +11,12 @@ import torch
 pytest.importorskip("moderngl")
 pytest.importorskip("anny")
 
+from clipinverter.errors import UserError
 from clipinverter.portraits import dataset, hair, head
 from clipinverter.portraits.render import camera, render
 from clipinverter.portraits.scene import ATTRIBUTES, Scene
 from clipinverter.portraits.variables import N_LATENTS
+from clipinverter.training.portraits import data
 from clipinverter.training.portraits.generator import eyes
 
 
@@ -134,26 +136,23 @@ def test_hair_stays_out_of_the_face():
 
 def test_a_set_is_whole_resumes_and_repeats(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "SHARD", 4)
-    dataset.write(tmp_path / "a", 8, 32, seed=7, edits=True, processes=1)
-    a = dataset.load(tmp_path / "a")
+    dataset.write(tmp_path / "a", 8, 32, seed=7, processes=1)
+    a = data.load(tmp_path / "a")
     assert [x.shape for x in a.images] == [(4, 32, 32, 3)] * 2
-    assert a.latents[1].shape == (4, N_LATENTS)
-    assert a.latents[1].dtype == np.float32
+    assert a.latents.shape == (8, N_LATENTS)
+    assert a.latents.dtype == np.float32
     for i in (0, 5):
-        scene = Scene.from_latent(a.latents[i // 4][i % 4])
+        scene = Scene.from_latent(a.latents[i])
         assert np.array_equal(a.images[i // 4][i % 4], render(scene, 32))
-        edited = Scene.from_latent(a.edited_latents[i // 4][i % 4])
-        assert edited.has(a.edits[i // 4][i % 4])
-        assert not scene.has(a.edits[i // 4][i % 4])
+    first, second = np.array(a.images[0]), np.array(a.images[1])
     kept = (tmp_path / "a" / "images-00000.npy").stat().st_mtime_ns
     for path in (tmp_path / "a").glob("*-00001.*"):
         path.unlink()
-    dataset.write(tmp_path / "a", 8, 32, seed=7, edits=True, processes=1)
+    dataset.write(tmp_path / "a", 8, 32, seed=7, processes=1)
     assert (tmp_path / "a" / "images-00000.npy").stat().st_mtime_ns == kept
-    again = dataset.load(tmp_path / "a")
-    assert np.array_equal(again.images[1], a.images[1])
+    again = data.load(tmp_path / "a")
+    assert np.array_equal(again.images[0], first)
+    assert np.array_equal(again.images[1], second)
     assert json.loads((tmp_path / "a" / "meta.json").read_text())["count"] == 8
-    with pytest.raises(ValueError, match="another set"):
-        dataset.write(tmp_path / "a", 8, 64, seed=7, edits=True)
-    with pytest.raises(FileNotFoundError):
-        dataset.load(tmp_path)
+    with pytest.raises(UserError, match="another set"):
+        dataset.write(tmp_path / "a", 8, 64, seed=7)

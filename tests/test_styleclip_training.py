@@ -26,7 +26,7 @@ from clipinverter.models.latent_mapper import SCALE
 from clipinverter.training.styleclip import latent_mapper
 from clipinverter.training.styleclip.__main__ import main
 from clipinverter.weights import files, load
-from clipinverter.weights.load import Models, load_identity
+from clipinverter.weights.load import Models
 from tests.tiny import DOMAIN, picture, tiny_models
 
 
@@ -77,8 +77,8 @@ def test_training_lowers_the_loss_and_resumes(models, tmp_path):
         return latent_mapper.objective(models, Settings(), latents, move, text)[0].item()
 
     target, run = tmp_path / "out", tmp_path / "run"
-    short = load_mapper(latent_mapper.train(models, "a bald man", target, run / "a", 1))
-    long = load_mapper(latent_mapper.train(models, "a bald man", target, run / "b", 16))
+    short = load_mapper(latent_mapper.train_mapper(models, "a bald man", target, run / "a", 1))
+    long = load_mapper(latent_mapper.train_mapper(models, "a bald man", target, run / "b", 16))
     assert loss(long) < loss(short)
 
     killed = RuntimeError("killed")
@@ -93,10 +93,10 @@ def test_training_lowers_the_loss_and_resumes(models, tmp_path):
         patch.setattr(latent_mapper, "objective", fails)
         patch.setattr(latent_mapper, "run", partial(latent_mapper.run, save_every=0.0))
         with pytest.raises(RuntimeError, match="killed"):
-            latent_mapper.train(models, "a bald man", target, run / "c", 16)
+            latent_mapper.train_mapper(models, "a bald man", target, run / "c", 16)
     resumed = torch.load(next((run / "c").rglob("mapper-*.pt")), weights_only=True)
     assert resumed["step"] == 10
-    again = load_mapper(latent_mapper.train(models, "a bald man", target, run / "c", 16))
+    again = load_mapper(latent_mapper.train_mapper(models, "a bald man", target, run / "c", 16))
     pairs = zip(again.parameters(), long.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
@@ -186,15 +186,18 @@ def test_an_unknown_domain_and_an_empty_prompt_are_one_line(models, capsys, monk
 def test_the_identity_network_is_read_where_there_is_one(tmp_path):
     fields = {f.name: getattr(DOMAIN, f.name) for f in dataclasses.fields(DOMAIN)}
     domain = Elsewhere(**fields | {"text_image": "portraits"}, place=tmp_path)
-    device = torch.device("cpu")
-    assert load_identity(domain, device) is None
+
+    def identity() -> ArcFace | None:
+        return dataclasses.replace(tiny_models(), domain=domain).identity
+
+    assert identity() is None
 
     network = ArcFace(**irse.SMALL)
     files.save_weights(tmp_path / "identity.safetensors", network.state_dict())
-    loaded = load_identity(domain, device)
+    loaded = identity()
     assert not loaded.training
     weight = network.state_dict()["output_layer.3.weight"]
     assert torch.allclose(loaded.state_dict()["output_layer.3.weight"], weight, atol=1e-3)
     (tmp_path / "identity.safetensors").write_bytes(b"broken")
     with pytest.raises(files.CheckpointError):
-        load_identity(domain, device)
+        identity()

@@ -19,12 +19,14 @@ from clipinverter.models import clip, irse
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.photo.tensors import fit
 from clipinverter.portraits import w_space
-from clipinverter.portraits.scene import ATTRIBUTES, Scene, from_z, random_latents
+from clipinverter.portraits.scene import ATTRIBUTES, Scene, random_latents, to_z
 from clipinverter.portraits.variables import N_LATENTS, VARIABLES, slots
-from clipinverter.training import loop, mobilenet, objective
+from clipinverter.training import loop, mobilenet, objective, presets
 from clipinverter.training.__main__ import STAGES, train
+from clipinverter.training.pictures import DataError
 from clipinverter.training.portraits import (
     adapter,
+    batches,
     data,
     edits,
     encoder,
@@ -36,8 +38,9 @@ from clipinverter.training.portraits import (
     remapper,
 )
 from clipinverter.training.portraits import clip as clip_stage
-from clipinverter.weights import runs
+from clipinverter.training.presets import ADAPTER_LOSSES, PRESETS
 from clipinverter.weights.files import CheckpointError
+from clipinverter.weights.folder import RunWeights
 from clipinverter.weights.load import load_models
 
 TINY = replace(
@@ -56,8 +59,8 @@ TINY = replace(
 )
 TINY_CLIP = {
     "embed_dim": 96,
-    "vision_cfg": clip.PORTRAITS["vision_cfg"] | {"image_size": 32},
-    "text_cfg": clip.PORTRAITS["text_cfg"] | {"width": 32, "heads": 2, "layers": 1},
+    "vision_cfg": clip.SMALL["vision_cfg"] | {"image_size": 32},
+    "text_cfg": clip.SMALL["text_cfg"] | {"width": 32, "heads": 2, "layers": 1},
 }
 STEPS = 4  # of every stage
 
@@ -90,9 +93,9 @@ class Toy:
         self.average.update(self.net, i)
         return {"loss": loss.item()}
 
-    def stage(self, dies_at: int | None = None) -> loop.Stage:
+    def stage(self, dies_at: int | None = None) -> loop.TrainingRun:
         state = {"net": self.net, "optimizer": self.optimizer, "average": self.average}
-        return dying(loop.Stage("toy", self.steps, state, self.step), dies_at)
+        return dying(loop.TrainingRun("toy", self.steps, state, self.step), dies_at)
 
     def state(self) -> dict[str, Tensor]:
         return {**self.net.state_dict(), **self.average.state_dict()}
@@ -102,7 +105,7 @@ class Killed(Exception):
     pass
 
 
-def dying(stage: loop.Stage, at: int | None) -> loop.Stage:
+def dying(stage: loop.TrainingRun, at: int | None) -> loop.TrainingRun:
     """The stage, killed in step `at`: after half of its work has been done."""
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
@@ -254,7 +257,7 @@ def test_an_unfinished_shard_is_left_out(tmp_path):
 
 
 def test_a_missing_set_says_how_to_render_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"python -m clipinverter\.portraits dataset"):
+    with pytest.raises(DataError, match=r"python -m clipinverter\.portraits dataset"):
         data.load(tmp_path)
 
 
@@ -289,7 +292,8 @@ def test_z_is_standard_normal_and_holds_the_latents():
     covariance = z.t() @ z / 2000
     assert (covariance.diagonal() - 1).abs().max() < 5 * np.sqrt(2 / 2000)
     assert (covariance - torch.diag(covariance.diagonal())).abs().max() < 6 / np.sqrt(2000)
-    np.testing.assert_allclose(from_z(z.numpy()), latents, atol=1e-5)
+    rotation = to_z(*np.split(np.eye(256), [N_LATENTS], axis=1))
+    np.testing.assert_allclose((z.numpy() @ rotation.T)[:, :N_LATENTS], latents, atol=1e-5)
     other = data.z_of(latents, np.random.default_rng(2), 256)
     assert (z - other).abs().mean() > 0.1  # the rest is fresh
 
@@ -381,9 +385,9 @@ def test_an_edit_starts_where_the_encoder_is_wrong(frequency, monkeypatch):
     inverted = torch.stack(rows, dim=1)
     before, after = (w_space.w_of(x, 256)[:, None] for x in (latents, batch.edited_latents))
     asked = batch.asked[:, None]
-    bold = edits.aim(batch, inverted)
+    bold = edits.target_residual(batch, inverted)
     monkeypatch.setattr(edits, "boldness", lambda: torch.ones(len(batch.asked[0])))
-    edited = inverted + edits.aim(batch, inverted)
+    edited = inverted + edits.target_residual(batch, inverted)
     for name in ("hair_colour", "age", "gender"):
         part = w_space.described_by({name})
         far = edits.BOLD.get(name, edits.BOLD_ELSE)
@@ -396,7 +400,9 @@ def test_an_edit_starts_where_the_encoder_is_wrong(frequency, monkeypatch):
 
     assert_equal_in(asked, edited, after.expand_as(edited))
     assert_equal_in(~asked, edited - after, inverted - before)
-    torch.testing.assert_close(edits.aim(batch, before), after - before, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        edits.target_residual(batch, before), after - before, atol=1e-5, rtol=0
+    )
 
 
 def test_what_is_unlikely_is_left_out_of_w():
@@ -487,14 +493,15 @@ def test_w_is_as_spread_as_a_mapping_network_makes_it():
 
 def test_the_mapping_network_learns_w(tmp_path, monkeypatch):
     monkeypatch.setattr(mapping, "SCENES", 2000)
-    monkeypatch.setattr(mapping, "STEPS", 100)
+    shorter = replace(PRESETS["mapping"], steps=100)
+    monkeypatch.setitem(presets.PRESETS, "mapping", shorter)
     torch.manual_seed(0)
     net = generator.Generator(8, 256, 2, 64, 8)
-    average = mapping.train(net, tmp_path, resume=False)
+    average = mapping.train_mapping(net, tmp_path, resume=False)
     latents = random_latents(200, np.random.default_rng(5))
     wanted = w_space.w_of(latents, 256)
     z = data.z_of(latents, np.random.default_rng(2), 256)
-    for network in (net.style, average.module):
+    for network in (net.style, average):
         # A network that says nothing would be as wrong as w is spread.
         assert (network(z) - wanted).square().mean() < 0.8 * wanted.var(dim=0).mean()
 
@@ -554,26 +561,16 @@ def test_the_encoder_starts_without_offsets(small):
 def small():
     """Makes the stages small: the text-image model, the identity network and the batches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clip, "PORTRAITS", TINY_CLIP)
+        patch.setattr(clip, "SMALL", TINY_CLIP)
         patch.setattr(irse, "SMALL", {"widths": (16,) * 4, "units": (1,) * 4, "embedding_dim": 96})
         patch.setattr(mapping, "SCENES", 300)
         patch.setattr(pool, "EDITS", 300)
         grown = (generator.Phase(32, STEPS, 4), generator.Phase(64, STEPS, 4))
         patch.setattr(generator, "phases", lambda size, scale: grown)
-        for stage in (mapping, identity, encoder, adapter, remapper):
-            patch.setattr(stage, "STEPS", STEPS)
-        for tower in ("TEXT", "IMAGE"):
-            patch.setattr(clip_stage, f"{tower}_STEPS", STEPS)
-            patch.setattr(clip_stage, f"{tower}_BATCH", 4)
-        patch.setattr(encoder, "HEAD_STEPS", STEPS)
-        patch.setattr(encoder, "HEAD_BATCH", 4)
-        for stage in (encoder, adapter):
-            patch.setattr(stage, "BASE_STEPS", STEPS)
-            patch.setattr(stage, "BASE_BATCH", 4)
-        patch.setattr(adapter, "ROWS_STEPS", STEPS)
-        patch.setattr(adapter, "ROWS_BATCH", 4)
-        for stage in (identity, encoder, adapter, remapper):
-            patch.setattr(stage, "BATCH", 4)
+        for name, preset in [*PRESETS.items()]:
+            batch = preset.batch if name == "mapping" else 4
+            shorter = replace(preset, steps=STEPS, batch=batch)
+            patch.setitem(presets.PRESETS, name, shorter)
         yield
 
 
@@ -600,7 +597,7 @@ def test_training_can_start_from_given_weights(trained, images, tmp_path):
     save_file(net.state_dict(), tmp_path / "given.safetensors")
     run = prepare(tmp_path / "run")
     (run / "clip.safetensors").symlink_to(trained / "clip.safetensors")
-    generator.train(TINY, images, run, resume=False, start=tmp_path / "given.safetensors")
+    generator.train_generator(TINY, images, run, resume=False, start=tmp_path / "given.safetensors")
     after = load_file(run / "generator.safetensors")
     stages = {f.stem for f in run.glob("generator*.pt")}
     assert stages == {"generator-32", "generator-64"}  # the lower layers first
@@ -629,7 +626,7 @@ def test_the_remapper_stage_trains_nothing_else(trained):
 
 def test_the_demo_takes_what_training_exports(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(domains, "ROOT", tmp_path)
-    runs.export(trained, TINY.folder)
+    RunWeights(TINY, trained).export(TINY.folder)
     editor = Editor(load_models(TINY))
     inversion = editor.invert(picture(), align="none")
     edit = editor.edit(inversion, "a smiling woman with red hair")
@@ -654,7 +651,7 @@ def test_every_stage_resumes_to_the_same_weights(stage, trained, images, tmp_pat
         "remapper": remapper,
     }[stage]
 
-    def run(part: loop.Stage, folder: Path, *, resume: bool) -> None:
+    def run(part: loop.TrainingRun, folder: Path, *, resume: bool) -> None:
         first = part.name in (
             "generator-32",
             "clip-text",
@@ -676,7 +673,7 @@ def test_every_stage_resumes_to_the_same_weights(stage, trained, images, tmp_pat
 
 
 def test_teachers_are_frozen(trained):
-    teachers = objective.Teachers.load(trained, TINY)
+    teachers = batches.load_teachers(RunWeights(TINY, trained))
     nets = [teachers.generator, teachers.encoder, teachers.text_image.model, teachers.identity]
     for net in [*nets, teachers.perceptual.layers]:
         assert not any(p.requires_grad for p in net.parameters())
@@ -685,9 +682,9 @@ def test_teachers_are_frozen(trained):
 
 @pytest.fixture(scope="module")
 def batch(trained, images):
-    teachers = objective.Teachers.load(trained, TINY)
+    teachers = batches.load_teachers(RunWeights(TINY, trained))
     rng = np.random.default_rng(1)
-    return teachers, objective.make_batch(teachers, data.load(images), 8, rng)
+    return teachers, batches.make_batch(teachers, data.load(images), 8, rng)
 
 
 def test_a_batch_of_edits(batch):
@@ -710,7 +707,7 @@ def test_the_objective_is_the_weighted_sum_of_the_paper(batch):
     faces = [objective.face_features(teachers.identity, x) for x in (drawn, b.images)]
     embedded = [teachers.text_image.embed_image(x) for x in (source, drawn)]
     way = objective.directional_clip_loss(*embedded, b.caption, b.prompt)
-    scales = replace(objective.STAGE_ONE, clip=1.75)
+    scales = replace(presets.STAGE_ONE, clip=1.75)
     expected = {
         "identity": 0.1 * (1 - (faces[0] * faces[1]).sum(dim=1)).mean(),
         "l2": 1.0 * (drawn - b.images).square().mean(),
@@ -738,7 +735,7 @@ def test_the_cycle_pass_asks_for_the_original_caption(trained, batch):
         asked.append((w_plus, text))
         return teachers.generator(w_plus, noise="none")
 
-    loss = objective.cycle_loss(teachers, objective.STAGE_ONE, edited, b, learner, draw)
+    loss = objective.cycle_loss(teachers, presets.STAGE_ONE, edited, b, learner, draw)
     ((w_plus, text),) = asked
     assert text is b.caption
     features = teachers.encoder.trunk_features(fit(edited.detach(), 32))
@@ -748,7 +745,7 @@ def test_the_cycle_pass_asks_for_the_original_caption(trained, batch):
     # From the edited pictures, which the prompt describes, back to the originals and their caption.
     drawn, texts = teachers.generator(w_plus, noise="none"), (b.prompt, b.caption)
     expected, _ = objective.objective(
-        teachers, objective.STAGE_ONE, drawn, b.images, edited, w_plus, *texts, b.asks
+        teachers, presets.STAGE_ONE, drawn, b.images, edited, w_plus, *texts, b.asks
     )
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
     loss.backward()
@@ -761,8 +758,9 @@ def test_the_cycle_pass_asks_for_the_original_caption(trained, batch):
 
 def test_weights_go_through_fp16(tmp_path):
     state = {"a": torch.randn(3, 4), "count": torch.tensor(7)}
-    runs.write(tmp_path, "encoder", state)
-    back = runs.read(tmp_path, "encoder")
+    weights = RunWeights(TINY, tmp_path)
+    weights.write("encoder", state)
+    back = weights.read("encoder")
     assert torch.equal(back["a"], state["a"].half().float())
     assert torch.equal(back["count"], state["count"])
 
@@ -772,22 +770,23 @@ def test_weights_go_through_fp16(tmp_path):
 )
 def test_a_missing_part_names_the_stage_to_run(part, stage, tmp_path):
     with pytest.raises(CheckpointError, match=rf"python -m clipinverter\.training {stage} first"):
-        runs.encoder(tmp_path, TINY, part)
+        RunWeights(TINY, tmp_path).encoder(part)
 
 
 def test_an_unfinished_generator_is_refused(tmp_path):
     half = replace(TINY, image_size=32)
     small_one = generator.Generator(32, 256, 2, half.channel_base, half.channel_max)
-    runs.write(tmp_path, "generator", small_one.state_dict())
+    RunWeights(half, tmp_path).write("generator", small_one.state_dict())
     with pytest.raises(CheckpointError, match="not finished"):
-        runs.generator(tmp_path, TINY)
-    assert runs.generator(tmp_path, half).size == 32
+        RunWeights(TINY, tmp_path).generator_with_new_remapper()
+    assert RunWeights(half, tmp_path).generator_with_new_remapper().size == 32
 
 
 def test_export_takes_the_networks_that_were_trained_further(tmp_path):
+    weights = RunWeights(TINY, tmp_path / "run")
     for part in (*STAGES, "editing-encoder"):
-        runs.write(tmp_path / "run", part, {part: torch.ones(1)})
-    runs.export(tmp_path / "run", tmp_path / "out")
+        weights.write(part, {part: torch.ones(1)})
+    weights.export(tmp_path / "out")
     found = {f.stem: set(load_file(f)) for f in (tmp_path / "out").iterdir()}
     wanted = {part: {part} for part in ("adapter", "clip", "identity")}
     assert found == wanted | {"generator": {"remapper"}, "encoder": {"editing-encoder"}}
@@ -810,8 +809,8 @@ def test_the_distance_of_residuals_counts_error_and_shortfall():
         return adapter.distance(shift, rows, asks).item()
 
     assert distance(rows) == pytest.approx(0, abs=1e-5)
-    assert distance(0 * rows) == pytest.approx(1 + adapter.SHORT, rel=1e-4)
-    assert distance(0.5 * rows) == pytest.approx(0.25 + 0.25 * adapter.SHORT, rel=1e-4)
+    assert distance(0 * rows) == pytest.approx(1 + ADAPTER_LOSSES.short, rel=1e-4)
+    assert distance(0.5 * rows) == pytest.approx(0.25 + 0.25 * ADAPTER_LOSSES.short, rel=1e-4)
     # Going too far is an error, but no shortfall; so is going anywhere where nothing was asked for.
     assert distance(2 * rows) == pytest.approx(1, rel=1e-4)
     aside = torch.zeros(2, 3, 2)
@@ -899,9 +898,9 @@ def test_phrases_mean_what_they_resemble(monkeypatch):
 
 
 def test_edits_and_features_are_computed_once(trained, images, monkeypatch):
-    teachers = objective.Teachers.load(trained, TINY)
+    teachers = batches.load_teachers(RunWeights(TINY, trained))
     rendered = data.load(images)
-    seen = pool.seen(teachers, rendered, coarse=False)
+    seen = pool.encode_set(teachers, rendered, coarse=False)
     maps = seen.features
     assert all(len(x) == 2 * len(rendered) for x in (*maps, seen.w_plus))
     picture, augmented = seen.missed(torch.tensor([1, 1 + len(rendered)]))
@@ -925,14 +924,14 @@ def test_the_ablation_measures_each_part(trained, images, monkeypatch, capsys):
     monkeypatch.setattr(ablation, "SCENES", 4)
     monkeypatch.setattr(ablation, "EACH", 1)
     monkeypatch.setattr(ablation, "LOSSES", ("clip",))
-    monkeypatch.setattr(ablation.edits, "EDITS", {"hat": "a hat"})
-    monkeypatch.setattr(ablation.edits, "SEVERAL", {"a hat and a smile": ("hat", "smiling")})
-    train("ablation", TINY, images, trained, resume=False, scale=1)
+    monkeypatch.setattr(ablation.editing, "EDITS", {"hat": "a hat"})
+    monkeypatch.setattr(ablation.editing, "SEVERAL", {"a hat and a smile": ("hat", "smiling")})
+    ablation.ablate(TINY, images, trained, resume=False)
     report = json.loads((trained / "ablation.json").read_text())
     nothing, clip_off = (f"last stage, 1 steps, {x}" for x in ("all losses", "without clip"))
     assert set(report) == {"finished", "adapter only", "remapper only", nothing, clip_off}
     # Each case is another edit.
     assert len({row["counterfactual_ratio"] for row in report.values()}) == 5
     monkeypatch.setattr(ablation, "measure", None)  # what it has is kept
-    train("ablation", TINY, images, trained, resume=True, scale=1)
+    ablation.ablate(TINY, images, trained, resume=True)
     assert "remapper only" in capsys.readouterr().out

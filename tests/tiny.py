@@ -13,7 +13,8 @@ from torch import Tensor
 
 from clipinverter.domains import Domain
 from clipinverter.models.encoder import Encoder
-from clipinverter.weights.load import Models, build_networks
+from clipinverter.weights.build import build_networks
+from clipinverter.weights.load import Models
 
 DOMAIN = Domain(
     name="tiny",

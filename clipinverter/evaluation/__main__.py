@@ -1,4 +1,4 @@
-"""`python -m clipinverter.evaluation portraits|photos|compare|sheet|bench`: what the embedded models can do, in numbers
+"""`python -m clipinverter.evaluation portraits|photos|compare|ablation|sheet|bench`: what the models can do, in numbers
 and in pictures, and how long an edit takes.
 """
 
@@ -7,6 +7,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipinverter.errors import UserError
+
+if TYPE_CHECKING:
+    from clipinverter.editor import Editor
+    from clipinverter.weights.load import Models
 
 
 def main() -> None:
@@ -29,44 +36,60 @@ def main() -> None:
     p.set_defaults(run=bench)
     for command in commands.choices.values():
         command.add_argument("--json", type=Path, help="where to write the numbers")
-    p = commands.add_parser("sheet", help="portraits and edits picked by a seed")
+    p = commands.add_parser("ablation", help="what each part of the method contributes")
+    p.add_argument("--images", type=Path, default=Path("data/portraits-256"), help="rendered set")
+    p.add_argument("--run", dest="folder", type=Path, default=Path("runs/portraits"))
+    p.add_argument("--scale", type=float, default=1.0, help="multiplies the number of scenes")
+    p.add_argument("--resume", action="store_true", help="keep what is measured already")
+    p.set_defaults(run=ablation, json=None)
+    p = commands.add_parser("sheet", help="edits of portraits, both chosen at random by seed")
     p.add_argument("out", type=Path)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--cell", type=int, default=128, help="side of each picture, pixels")
     p.set_defaults(run=sheet, json=None)
     args = parser.parse_args()
-    report = args.run(args)
+    try:
+        report = args.run(args)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
     if args.json:
         args.json.write_text(json.dumps(report, indent=2))
 
 
-def _models():
+def _models() -> Models:
     from clipinverter.domains import PORTRAITS
     from clipinverter.weights.load import load_models
 
     return load_models(PORTRAITS, "cpu")
 
 
-def _editor():
+def _editor() -> Editor:
     from clipinverter.editor import Editor
 
     return Editor(_models())
 
 
 def sheet(args: argparse.Namespace) -> None:
-    from clipinverter.evaluation.edit_sheet import drawn_by_lot
+    from clipinverter.evaluation.edit_sheet import random_edits
 
-    drawn_by_lot(_editor(), args.seed, args.cell).save(args.out)
+    random_edits(_editor(), args.seed, args.cell).save(args.out)
+
+
+def ablation(args: argparse.Namespace) -> None:
+    import torch
+
+    from clipinverter.domains import PORTRAITS
+    from clipinverter.evaluation.ablation import ablate
+
+    torch.manual_seed(0)
+    ablate(PORTRAITS, args.images, args.folder, resume=args.resume, scale=args.scale)
 
 
 def photos(args: argparse.Namespace) -> dict:
-    from clipinverter.evaluation.photos import RatingsError, measure, sheet
+    from clipinverter.evaluation.photos import measure, sheet
     from clipinverter.portraits import judge
 
-    try:
-        report, pairs = measure(_editor(), judge.load(), args.folder)
-    except RatingsError as error:
-        raise SystemExit(str(error)) from None
+    report, pairs = measure(_editor(), judge.load(), args.folder)
     print(json.dumps(report, indent=2))
     if args.sheet:
         sheet(pairs).save(args.sheet)
@@ -86,13 +109,10 @@ def compare(args: argparse.Namespace) -> dict:
 
 
 def bench(args: argparse.Namespace) -> dict:
-    from clipinverter.domains import DomainError, get_domain
+    from clipinverter.domains import get_domain
     from clipinverter.evaluation import benchmark
 
-    try:
-        report = benchmark.bench(get_domain(args.domain))
-    except DomainError as error:
-        raise SystemExit(str(error)) from None
+    report = benchmark.bench(get_domain(args.domain))
     print(benchmark.table(report))
     return report
 

@@ -25,13 +25,12 @@ from clipinverter.domains import Domain, get_domain
 from clipinverter.editor import Editor
 from clipinverter.evaluation import plain
 from clipinverter.photo.tensors import to_pil, to_tensor
+from clipinverter.weights.build import build_networks, build_text_image
 from clipinverter.weights.files import CheckpointError
+from clipinverter.weights.folder import DomainWeights
 from clipinverter.weights.load import (
-    PARTS,
+    REQUIRED_PARTS,
     Models,
-    build_networks,
-    build_text_image,
-    check_files,
     computes_in_bfloat16,
     load_models,
     serve_in,
@@ -138,7 +137,7 @@ def random_models(domain: Domain) -> Models:
 
 def has_no_files(domain: Domain) -> bool:
     try:
-        check_files(domain, PARTS)
+        DomainWeights(domain).check(REQUIRED_PARTS)
     except CheckpointError:
         return True
     return False

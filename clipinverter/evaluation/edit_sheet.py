@@ -1,4 +1,4 @@
-"""Contact sheets: what the numbers look like."""
+"""Contact sheets of edits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from clipinverter.evaluation.metrics import HELD_OUT, held_out
 from clipinverter.photo.contact_sheet import Cell, draw
 from clipinverter.photo.tensors import to_pil
 
-PORTRAITS, PROMPTS = 6, 6  # on a sheet
+ROWS = 6  # portraits on a sheet
+COLUMNS = 6  # prompts on a sheet
 
 
 def grid(
     rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], cell: int = 128
 ) -> Image.Image:
-    """Pictures in rows under column titles."""
+    """Pictures in rows, with a title over each column."""
     first = [Cell(image, above=[title]) for image, title in zip(rows[0], titles, strict=True)]
     return draw([first, *([Cell(image) for image in row] for row in rows[1:])], cell)
 
@@ -27,7 +28,7 @@ def grid(
 def edits(
     editor: Editor, photos: Sequence[Image.Image], prompts: Sequence[str], cell: int
 ) -> Image.Image:
-    """Every aligned picture: as it is, inverted, and edited by every prompt."""
+    """A row for each aligned picture: as it is, inverted, and edited by every prompt."""
     rows = []
     for photo in photos:
         inversion = editor.invert(photo, align="none")
@@ -37,10 +38,10 @@ def edits(
     return grid(rows, ["picture", "inversion", *prompts], cell)
 
 
-def drawn_by_lot(editor: Editor, seed: int, cell: int) -> Image.Image:
-    """A sheet of held-out portraits and of prompts that the seed picks, not a hand."""
-    held = held_out(PORTRAITS, editor.models.domain.image_size, seed)
+def random_edits(editor: Editor, seed: int, cell: int) -> Image.Image:
+    """A sheet of held-out portraits and prompts, both chosen at random by seed."""
+    held = held_out(ROWS, editor.models.domain.image_size, seed)
     photos = [to_pil(h.image[None]) for h in held]
     every = [*EDITS.values(), *SEVERAL]
-    chosen = np.random.default_rng([HELD_OUT, seed]).permutation(len(every))[:PROMPTS]
+    chosen = np.random.default_rng([HELD_OUT, seed]).permutation(len(every))[:COLUMNS]
     return edits(editor, photos, [every[i] for i in sorted(chosen)], cell)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clipinverter.photo.tensors import fit
 from clipinverter.portraits.captions import plain_caption
-from clipinverter.portraits.judge import NAMES, Judge, Seen, agreement, shown
+from clipinverter.portraits.judge import NAMES, Judge, Readings, agreement, shown
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, groups
 from clipinverter.portraits.unseen_words import UNSEEN
 from clipinverter.portraits.variables import N_LATENTS
@@ -64,7 +64,9 @@ def truth_of(scenes: Sequence[Scene]) -> Tensor:
     return torch.stack([shown(scene) for scene in scenes])
 
 
-def judging(judge: Judge, held: Sequence[Held], seen: Seen, persons: int = 64) -> dict[str, float]:
+def judging(
+    judge: Judge, held: Sequence[Held], seen: Readings, persons: int = 64
+) -> dict[str, float]:
     """The judge's own accuracy on unseen renders: of variables, and of picking the same person, on another day, out of
     `persons`."""
     latents = pairs(persons, np.random.default_rng([HELD_OUT, 1]))
@@ -79,7 +81,9 @@ def judging(judge: Judge, held: Sequence[Held], seen: Seen, persons: int = 64) -
 
 
 @torch.no_grad()
-def generation(models: Models, judge: Judge, held: Sequence[Held], seen: Seen) -> dict[str, float]:
+def generation(
+    models: Models, judge: Judge, held: Sequence[Held], seen: Readings
+) -> dict[str, float]:
     """How the generator draws unseen scenes, from their exact w, against the renderer: PSNR in dB, and the share of
     variables in which the judge sees the same."""
     g = models.generator
@@ -102,7 +106,9 @@ def invert(models: Models, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor
 
 
 @torch.no_grad()
-def inversion(models: Models, judge: Judge, held: Sequence[Held], seen: Seen) -> dict[str, float]:
+def inversion(
+    models: Models, judge: Judge, held: Sequence[Held], seen: Readings
+) -> dict[str, float]:
     """Inverted renders: PSNR in dB, identity cosine, share of variables in which the judge sees the same."""
     images = images_of(held)
     drawn = torch.cat([models.generator(invert(models, part)[0]) for part in images.split(16)])

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from clipinverter.editor import Editor
+from clipinverter.errors import UserError
 from clipinverter.evaluation.edit_sheet import grid
 from clipinverter.photo.tensors import to_tensor
-from clipinverter.portraits.judge import NAMES, Judge, Seen
+from clipinverter.portraits.judge import NAMES, Judge, Readings
 
 SCALES: Mapping[str, Mapping[str, float]] = {
     "smile": {
@@ -42,7 +43,7 @@ RATED = {
 FEMALE, MALE = 40.0, 60.0  # beyond these, people agreed on a gender
 
 
-class RatingsError(ValueError):
+class RatingsError(UserError):
     """The folder has no usable ratings.csv; the message says what is wrong."""
 
 
@@ -72,7 +73,7 @@ def read_ratings(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
-def on_scale(seen: Seen, scale: Mapping[str, float]) -> np.ndarray:
+def on_scale(seen: Readings, scale: Mapping[str, float]) -> np.ndarray:
     """The judge's expectation on a scale of `SCALES`, [N]; where no attribute of it shows, their mean."""
     columns = [NAMES.index(name) for name in scale]
     p = torch.sigmoid(seen.log_odds[:, columns]).numpy()

@@ -1,6 +1,6 @@
 """CLIP through open_clip: prompts and images to embeddings of one space.
 
-The embedded domain has a small model of its own (`PORTRAITS`), the official domains OpenAI's ViT-B/32. Embeddings are
+The embedded domain has a small model of its own (`SMALL`), the official domains OpenAI's ViT-B/32. Embeddings are
 raw: CLIPAdapter and CLIPRemapper take the text feature as the tower gives it, not normalised.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from open_clip import SimpleTokenizer
 
-PORTRAITS = {
+SMALL = {
     "embed_dim": 256,
     "vision_cfg": {
         "timm_model_name": "mobilenetv2_100",

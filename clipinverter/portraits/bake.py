@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from clipinverter.errors import UserError
+
+
+class RenderingError(UserError, RuntimeError):
+    """Portraits can't be rendered on this machine; the message says what to install."""
+
+
 VERSION = 6  # part of the cache file's name: raise it whenever `bake` gives something else
 
 
 def bake(local_changes: list[str], actions: list[str]) -> dict[str, np.ndarray]:
     """The arrays of `head.Template`, for these symmetric local changes and facial actions.
 
-    Raises RuntimeError with what to install when anny or torch are missing.
+    Raises:
+        RenderingError: anny or torch are missing; the message says what to install.
     """
     try:
         import anny
         import torch
         from anny.face_segmentation import get_face_segmentation_mask
     except ImportError as e:
-        raise RuntimeError(
-            "rendering portraits needs the packages of requirements-train.txt: pip install -r requirements-train.txt"
+        raise RenderingError(
+            "Rendering portraits needs the packages of requirements-train.txt: pip install -r requirements-train.txt"
         ) from e
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from .head import Head
-from .scene import Scene
+from clipinverter.portraits.head import Head
+from clipinverter.portraits.scene import Scene
 
 _DISTANCE = 0.85  # metres from the camera to the face
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .hair_words import COLOURS, HAIR, HAIRED, LENGTHS, STYLES, TEXTURES
-from .words import ANYBODY, FACES, MAN, OF_PEOPLE, WOMAN, WORDS, Words
+from clipinverter.portraits.hair_words import COLOURS, HAIR, HAIRED, LENGTHS, STYLES, TEXTURES
+from clipinverter.portraits.words import ANYBODY, FACES, MAN, OF_PEOPLE, WOMAN, WORDS, Words
 
 
 def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
@@ -238,13 +238,3 @@ def _command(words: Words, rng: np.random.Generator) -> str:
     if words.command and (not shapes or rng.random() < 0.6):
         return _word(words.command, rng)
     return _pick(shapes, rng)
-
-
-def captions(attributes: Collection[str], rng: np.random.Generator, count: int = 10) -> list[str]:
-    """`count` captions of an image, each one to five of its attributes (Multi-Modal CelebA-HQ has ten an image)."""
-    names = sorted(attributes)
-    found = []
-    for _ in range(count):
-        size = min(len(names), int(rng.integers(1, 6)))
-        found.append(caption([names[i] for i in rng.permutation(len(names))[:size]], rng))
-    return found

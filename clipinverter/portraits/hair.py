@@ -11,9 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .head import Head, template
-from .regions import CENTRE, Roots, above_head, facial, push_out, roots_of, scalp, to_head
-from .scene import Scene
+from clipinverter.portraits.head import Head, template
+from clipinverter.portraits.regions import (
+    CENTRE,
+    Roots,
+    above_head,
+    facial,
+    push_out,
+    roots_of,
+    scalp,
+    to_head,
+)
+from clipinverter.portraits.scene import Scene
 
 COLOURS = {
     "black": (0.014, 0.012, 0.011), "brown": (0.075, 0.036, 0.016), "blond": (0.50, 0.335, 0.13),

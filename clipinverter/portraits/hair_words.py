@@ -1,6 +1,6 @@
 """How people say what hair is like; `{}` in hair styles stands for colour and texture."""
 
-from .words import split
+from clipinverter.portraits.words import split
 
 # Hair is said as one phrase: "long wavy red hair", "a blond bob", "black hair tied in a bun".
 COLOURS = {

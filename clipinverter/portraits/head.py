@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .bake import VERSION, bake, vertex_normals
-from .scene import Scene
+from clipinverter.portraits.bake import VERSION, bake, vertex_normals
+from clipinverter.portraits.scene import Scene
 
 # 32 shape latents -> symmetric local changes with their amplitudes.
 SHAPE = {

@@ -28,7 +28,7 @@ def shown(scene: Scene) -> Tensor:
     return torch.tensor([scene.has(name) for name in NAMES])
 
 
-class Seen(NamedTuple):
+class Readings(NamedTuple):
     """What the judge says of N pictures.
 
     log_odds: [N, len(NAMES)] of every attribute against all else that its variable could be.
@@ -75,7 +75,7 @@ class Judge(nn.Module):
         return by_variable, F.normalize(self.person_head(features), dim=1)
 
     @torch.no_grad()
-    def see(self, images: Tensor, batch: int = 32) -> Seen:
+    def see(self, images: Tensor, batch: int = 32) -> Readings:
         """What shows in images [N, 3, S, S] in [-1, 1], and who."""
         odds, persons = [], []
         for part in images.clamp(-1, 1).split(batch):
@@ -93,7 +93,7 @@ class Judge(nn.Module):
                 )
             odds.append(columns)
             persons.append(person)
-        return Seen(torch.cat(odds), torch.cat(persons))
+        return Readings(torch.cat(odds), torch.cat(persons))
 
 
 def load(path: Path = PATH) -> Judge:

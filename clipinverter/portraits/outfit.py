@@ -5,22 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from .head import Head, template
-from .regions import CENTRE, above_head, to_head
-from .scene import Scene
-from .surfaces import Part, hsv, surface, tube
-
-
-def clothes_colour(scene: Scene) -> tuple[float, float, float]:
-    """Linear red, green and blue of what the person wears."""
-    a, b, c = (float(ndtr(x)) for x in scene.values["clothes_colour"])
-    return hsv(a, 0.75 * b, 0.15 + 0.75 * c)
-
-
-def hat_colour(scene: Scene) -> tuple[float, float, float]:
-    """Linear red, green and blue of the hat, whether worn or not: it goes with the clothes."""
-    a, b, c = (float(ndtr(x)) for x in scene.values["clothes_colour"])
-    return hsv(a + 0.45 + 0.2 * b, 0.35 + 0.5 * c, 0.25 + 0.5 * b)
+from clipinverter.portraits.colours import clothes_colour, hat_colour
+from clipinverter.portraits.head import Head, template
+from clipinverter.portraits.regions import CENTRE, above_head, to_head
+from clipinverter.portraits.scene import Scene
+from clipinverter.portraits.surfaces import Part, surface, tube
 
 
 def parts(scene: Scene, head: Head) -> list[Part]:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.spatial import cKDTree
 
-from .head import Head, template
+from clipinverter.portraits.head import Head, template
 
 CENTRE = np.array([0.0, 1.25, 0.15], np.float32)  # of the radius map, inside the skull
 _MAP = (96, 192)  # polar, azimuth cells

@@ -11,11 +11,13 @@ from functools import cache
 import numpy as np
 from scipy.special import ndtr
 
-from . import hair, outfit, regions, shaders
-from .camera import camera, lights
-from .head import Head, shape, template
-from .scene import Scene
-from .surfaces import Part, hsv
+from clipinverter.portraits import hair, outfit, regions, shaders
+from clipinverter.portraits.bake import RenderingError
+from clipinverter.portraits.camera import camera, lights
+from clipinverter.portraits.colours import backdrop
+from clipinverter.portraits.head import Head, shape, template
+from clipinverter.portraits.scene import Scene
+from clipinverter.portraits.surfaces import Part
 
 _SAMPLES = 4  # samples a pixel when the picture is not rendered at twice its size
 
@@ -29,7 +31,8 @@ _IRIS = {"brown": (0.13, 0.052, 0.02), "blue": (0.11, 0.24, 0.45), "green": (0.1
 def render(scene: Scene, size: int) -> np.ndarray:
     """The picture of a scene: uint8 [size, size, 3].
 
-    Raises RuntimeError with what to install when OpenGL (EGL) or the head data are missing.
+    Raises:
+        RenderingError: OpenGL (EGL) or the head's data are missing; the message says what to install.
     """
     head = shape(scene)
     factor = 2 if size <= 256 else 1
@@ -53,8 +56,8 @@ def _context():
 
         return moderngl.create_context(standalone=True, backend="egl")
     except Exception as e:
-        raise RuntimeError(
-            "rendering portraits needs OpenGL through EGL: pip install -r requirements-train.txt, and on Debian "
+        raise RenderingError(
+            "Rendering portraits needs OpenGL through EGL: pip install -r requirements-train.txt, and on Debian "
             f"or Ubuntu apt-get install libegl1 libgl1-mesa-dri ({e})"
         ) from e
 
@@ -100,16 +103,6 @@ def _paint_uniforms(scene: Scene) -> dict[str, object]:
         "brow": (thickness * (0.75 if woman else 1.15), 1.0 if scene.label("arched eyebrows") else 0.0, 0.95,
                  0.9 if kind in ("beard", "goatee", "moustache") else 0.0),
     }  # fmt: skip
-
-
-def backdrop(scene: Scene) -> dict[str, object]:
-    """What the backdrop's shader paints: a gradient between two linear colours."""
-    hue, saturation, angle = (float(ndtr(x)) for x in scene.values["backdrop_colour"])
-    level = float(np.interp(scene.values["backdrop"], (0, 0.25, 0.75, 1), (0.07, 0.26, 0.62, 0.93)))
-    turn = 2 * np.pi * angle
-    high = np.array(hsv(hue, 0.55 * saturation * (1 - 0.5 * level), min(1.0, level * 1.12)))
-    low = np.array(hsv(hue + 0.04, 0.6 * saturation * (1 - 0.5 * level), level * 0.8))
-    return {"low": low, "high": high, "direction": (np.cos(turn), np.sin(turn))}
 
 
 class _Painter:

@@ -7,9 +7,8 @@ from itertools import islice
 from PIL import Image
 
 from clipinverter.photo.contact_sheet import Cell, draw
-
-from .render import render
-from .scene import ATTRIBUTES, Scene
+from clipinverter.portraits.render import render
+from clipinverter.portraits.scene import ATTRIBUTES, Scene
 
 
 def sheet(count: int = 36, columns: int = 6, size: int = 192, seed: int = 0) -> Image.Image:

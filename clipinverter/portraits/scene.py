@@ -12,8 +12,7 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from .captions import captions
-from .variables import N_LATENTS, VARIABLES, Choice, Free, Level, slots, years
+from clipinverter.portraits.variables import N_LATENTS, VARIABLES, Choice, Free, Level, slots, years
 
 _HAIR_LENGTH = {
     "short": "short hair",
@@ -165,10 +164,6 @@ class Scene:
         """Names of all attributes that show."""
         return frozenset(name for name in ATTRIBUTES if self.has(name))
 
-    def captions(self, count: int = 10, seed: int = 0) -> list[str]:
-        """`count` texts that are true of the picture, each about one to five of its attributes."""
-        return captions(self.attributes, np.random.default_rng(seed), count)
-
     def can_be(self, attribute: str) -> bool:
         """Whether `edited(attribute)` exists: a beard needs a man, curls need hair."""
         try:
@@ -215,11 +210,6 @@ def to_z(latents: np.ndarray, nuisance: np.ndarray) -> np.ndarray:
     """
     g = np.concatenate([latents, nuisance], axis=1)
     return (g @ _mix(g.shape[1]).T).astype(np.float32)
-
-
-def from_z(z: np.ndarray) -> np.ndarray:
-    """Latents [B, N_LATENTS] of z [B, n]: the inverse of `to_z`."""
-    return (z @ _mix(z.shape[1]))[:, :N_LATENTS]
 
 
 def random_latents(count: int, rng: np.random.Generator) -> np.ndarray:

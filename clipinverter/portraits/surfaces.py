@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from dataclasses import dataclass
 from functools import cache
 
@@ -61,8 +60,3 @@ def tube(path: np.ndarray, radius: float, colour, gloss: float = 0.6, sides: int
     return Part(
         part.vertices, normals.reshape(-1, 3).astype(np.float32), part.triangles, colour, gloss
     )
-
-
-def hsv(hue: float, saturation: float, value: float) -> tuple[float, float, float]:
-    """Linear RGB of an HSV colour."""
-    return tuple(c**2.2 for c in colorsys.hsv_to_rgb(hue % 1.0, saturation, value))

@@ -15,8 +15,7 @@ import torch
 from scipy.special import ndtri
 from torch import Tensor
 
-from clipinverter.portraits.outfit import clothes_colour, hat_colour
-from clipinverter.portraits.render import backdrop
+from clipinverter.portraits.colours import backdrop, clothes_colour, hat_colour
 from clipinverter.portraits.scene import Scene, random_latents
 from clipinverter.portraits.variables import VARIABLES, Choice, Free, Variable
 

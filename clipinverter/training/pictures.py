@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from clipinverter.errors import UserError
 from clipinverter.photo.load import PhotoError, as_crop, find_photos, load_photo
 from clipinverter.photo.tensors import to_tensor
-from clipinverter.training.portraits.edits import MISMATCH
+from clipinverter.training.presets import MISMATCH
 
 SEED = 20231
 
 
-class DataError(ValueError):
-    """The folders can't be learnt from; the message is a sentence that names the file."""
+class DataError(UserError):
+    """A training set can't be used; the message names the file and says what is wrong."""
 
 
 @dataclass(frozen=True)

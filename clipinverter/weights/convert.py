@@ -16,6 +16,7 @@ from clipinverter.domains import Domain
 from clipinverter.models.adapter import LEVELS, Adapter
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.remapper import PARAMETERS as REMAPPER
+from clipinverter.weights.build import build_networks
 from clipinverter.weights.files import (
     CheckpointError,
     CLIPInverter,
@@ -27,7 +28,6 @@ from clipinverter.weights.files import (
     load_stylegan2,
     save_weights,
 )
-from clipinverter.weights.load import build_networks
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 REQUIRED = ("CLIPInverter", "e4e", "CLIP")  # and "ArcFace" where it is at hand

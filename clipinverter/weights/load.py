@@ -1,22 +1,23 @@
-"""Builds the networks of a domain and fills them with its weights."""
+"""Loads the networks of a domain with its weights, ready to edit."""
 
-from collections.abc import Callable, Collection
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipinverter.domains import Domain
-from clipinverter.models import clip, irse
 from clipinverter.models.adapter import Adapter
 from clipinverter.models.clip import TextImageModel
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.remapper import RemapperGenerator
-from clipinverter.weights.files import CheckpointError, load_weights
+from clipinverter.weights.folder import DomainWeights
 
-PARTS = ("generator", "encoder", "adapter", "clip")  # without which nothing can be edited
+REQUIRED_PARTS = ("generator", "encoder", "adapter", "clip")  # for an edit; identity is optional
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,26 +46,8 @@ class Models:
     @cached_property
     def identity(self) -> ArcFace | None:
         """The identity network, read when it is first asked for; None in a domain without one."""
-        return load_identity(self.domain, self.device)
-
-
-def build_networks(domain: Domain) -> tuple[RemapperGenerator, Encoder, Adapter]:
-    """Generator, encoder and adapter in the domain's sizes, with random weights."""
-    d = domain
-    generator = RemapperGenerator(
-        d.image_size, d.style_dim, d.n_mlp, d.channel_base, d.channel_max, d.text_dim
-    )
-    encoder = Encoder(
-        d.encoder_trunk, d.image_size, d.style_dim, d.head_width, d.encoder_size, d.encoder_widths
-    )
-    return generator, encoder, Adapter(d.encoder_widths, d.text_dim)
-
-
-def build_text_image(domain: Domain) -> TextImageModel:
-    """The text-image model that the domain uses, without its weights."""
-    if domain.text_image == "portraits":
-        return clip.build(clip.PORTRAITS)
-    return clip.openai_vit_b_32()
+        weights = DomainWeights(self.domain)
+        return weights.identity(self.device) if weights.file("identity").is_file() else None
 
 
 def default_device() -> torch.device:
@@ -78,7 +61,7 @@ def computes_in_bfloat16() -> bool:
 
 
 def default_precision(domain: Domain, device: torch.device) -> torch.dtype:
-    """bfloat16 where a large image takes long and the CPU is made for it, float32 elsewhere."""
+    """bfloat16 where a large image takes long and the CPU supports it, float32 elsewhere."""
     large = domain.image_size > 512
     fast = large and device.type == "cpu" and computes_in_bfloat16()
     return torch.bfloat16 if fast else torch.float32
@@ -89,7 +72,7 @@ def load_models(
     device: torch.device | str | None = None,
     precision: torch.dtype | None = None,
 ) -> Models:
-    """The domain's networks with its weights, ready to serve.
+    """The domain's networks with its weights, ready to edit.
 
     Args:
         device: default: see `default_device`.
@@ -98,19 +81,14 @@ def load_models(
             `default_precision`.
 
     Raises:
-        CheckpointError: a file of weights is missing, damaged or does not fit; of the text-image model's, damage shows
-            when the first prompt comes.
+        CheckpointError: a file of weights is missing, damaged or does not fit. A damaged text-image model is noticed
+            with the first prompt.
     """
     device = torch.device(device) if device is not None else default_device()
-    check_files(domain, PARTS)
-    adapter_weights = read(domain, "adapter")
-    with torch.device("meta"):  # initial weights would only cost time and memory
-        generator = build_networks(domain)[0]
-        levels = {key.split("_mapping.")[0] for key in adapter_weights}
-        adapter = Adapter(domain.encoder_widths, domain.text_dim, levels)
-    fill(generator, read(domain, "generator"), domain, "generator")
-    encoder, latent_avg = load_encoder(domain)
-    fill(adapter, adapter_weights, domain, "adapter")
+    weights = DomainWeights(domain)
+    weights.check(REQUIRED_PARTS)
+    generator, adapter = weights.generator(), weights.adapter()
+    encoder, latent_avg = weights.encoder()
     serve_in(precision or default_precision(domain, device), generator, encoder, adapter)
     return Models(
         domain=domain,
@@ -118,7 +96,7 @@ def load_models(
         encoder=encoder.to(device),
         adapter=adapter.to(device),
         latent_avg=latent_avg.to(device),
-        read_text_image=partial(load_text_image, domain, device),
+        read_text_image=partial(weights.text_image, device),
         device=device,
     )
 
@@ -126,86 +104,9 @@ def load_models(
 def serve_in(
     precision: torch.dtype, generator: RemapperGenerator, encoder: Encoder, adapter: Adapter
 ) -> None:
-    """Stores weights as the convolutions read them; `precision` as for `load_models`."""
+    """Stores weights in the type and layout that the convolutions read; `precision` as for `load_models`."""
     generator.precision = precision
     for head in encoder.styles:
         head.convs.to(precision)
     for network in (encoder, adapter):
         network.to(memory_format=torch.channels_last)
-
-
-def check_files(domain: Domain, parts: Collection[str]) -> None:
-    """Raises CheckpointError unless the domain's files of these parts are there."""
-    names = [f"{part}.safetensors" for part in parts]
-    missing = [name for name in names if not (domain.folder / name).is_file()]
-    if missing:
-        raise CheckpointError(
-            f"The weights of the model {domain.name!r} are not there: the folder "
-            f"checkpoints/{domain.name} lacks {', '.join(missing)}.{_remedy(domain)}"
-        )
-
-
-def load_encoder(domain: Domain) -> tuple[Encoder, Tensor]:
-    """The domain's encoder, and latent_avg [n_latent, style_dim].
-
-    Raises:
-        CheckpointError: as for `load_models`.
-    """
-    weights = read(domain, "encoder")
-    latent_avg = weights.pop("latent_avg")
-    with torch.device("meta"):
-        encoder = build_networks(domain)[1]
-    fill(encoder, weights, domain, "encoder")
-    return encoder, latent_avg
-
-
-def load_text_image(domain: Domain, device: torch.device | str = "cpu") -> TextImageModel:
-    """The domain's text-image model on `device`.
-
-    Raises:
-        CheckpointError: as for `load_models`.
-    """
-    text_image = build_text_image(domain)
-    fill(text_image.model, read(domain, "clip"), domain, "clip")
-    text_image.model.to(device)
-    return text_image
-
-
-def load_identity(domain: Domain, device: torch.device) -> ArcFace | None:
-    """The domain's identity network on `device`; None where its file is not there.
-
-    Raises:
-        CheckpointError: the file is damaged or does not fit.
-    """
-    if not (domain.folder / "identity.safetensors").is_file():
-        return None
-    network = ArcFace(**irse.SMALL) if domain.text_image == "portraits" else ArcFace()
-    fill(network, read(domain, "identity"), domain, "identity")
-    return network.to(device)
-
-
-def _remedy(domain: Domain) -> str:
-    """How the files of a domain that does not come with the project are made."""
-    if domain.name == "faces":
-        return f" Run `python -m clipinverter download {domain.name}`."
-    return "" if domain.files else " README.md says under “Your own data” how they are made."
-
-
-def read(domain: Domain, part: str) -> dict[str, Tensor]:
-    """The weights in a domain's file; raises CheckpointError where they are not the expected ones."""
-    name = f"{part}.safetensors"
-    return load_weights(domain.folder / name, domain.files.get(name) or None)
-
-
-def fill(network: nn.Module, weights: dict[str, Tensor], domain: Domain, part: str) -> None:
-    """Puts a domain's weights of a part into a network, frozen and in eval mode.
-
-    Raises CheckpointError where they do not fit."""
-    try:
-        network.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"The weights in {domain.folder / part}.safetensors do not fit the networks of "
-            f"{domain.name!r}.{_remedy(domain) or ' Restore the file from the repository.'}"
-        ) from error
-    network.eval().requires_grad_(False)

@@ -11,31 +11,26 @@ import torch
 from torch import Tensor, nn
 
 from clipinverter.domains import Domain
-from clipinverter.models.adapter import RESIDUAL_SCALE, Adapter
+from clipinverter.models.adapter import Adapter, moved
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.losses import clip_pool
-from clipinverter.models.remapper import PARAMETERS, RemapperGenerator
 from clipinverter.photo.tensors import fit
 from clipinverter.training.captioned import moco
 from clipinverter.training.mobilenet import Perceptual
-from clipinverter.training.objective import Batch, Teachers, Weights, batch_of, edit_loss, way_back
+from clipinverter.training.objective import Batch, Teachers, batch_of, edit_loss, way_back
+from clipinverter.training.presets import LossWeights
 from clipinverter.weights.files import CheckpointError
-from clipinverter.weights.load import (
-    build_networks,
-    check_files,
-    fill,
-    load_encoder,
-    load_identity,
-    load_text_image,
-    read,
-)
+from clipinverter.weights.folder import DomainWeights
 
-SEEN = 256  # px; larger pictures are compared in this size, as the authors do
+COMPARED_SIZE = 256  # px; larger pictures are compared in this size, as the authors do
 
 
 @dataclass(frozen=True)
-class OwnTeachers(Teachers):
-    """The frozen networks of any domain. pooled: whether CLIP sees pictures as the authors feed OpenAI's."""
+class CaptionedTeachers(Teachers):
+    """The frozen networks of any domain.
+
+    pooled: whether pictures are resized for CLIP as the authors do it for OpenAI's model, see `losses.clip_pool`.
+    """
 
     identity: ArcFace | moco.MoCo
     pooled: bool = False
@@ -51,26 +46,28 @@ class OwnTeachers(Teachers):
         return super().look(images)
 
 
-def load_teachers(domain: Domain, device: torch.device, moco_file: Path | None) -> OwnTeachers:
-    """The domain's networks, with a remapper that has not learnt anything yet.
+def load_teachers(
+    domain: Domain, device: torch.device, moco_file: Path | None
+) -> CaptionedTeachers:
+    """The domain's networks, with an untrained remapper.
 
-    moco_file: MoCo's published file; without it the domain's ArcFace is who tells persons apart.
+    moco_file: MoCo's published file, used for the identity loss; without it the domain's ArcFace is.
 
     Raises:
         CheckpointError: a file is missing, damaged or does not fit.
     """
-    check_files(domain, ("generator", "encoder", "clip"))
-    identity = moco.load(moco_file) if moco_file else load_identity(domain, device)
-    if identity is None:
+    weights = DomainWeights(domain)
+    weights.check(("generator", "encoder", "clip"))
+    if moco_file is None and not weights.file("identity").is_file():
         raise CheckpointError(
             f"The domain {domain.name!r} has no identity network. Give MoCo's file by --moco, or, for "
-            f"people, put ArcFace's into {domain.folder / 'identity.safetensors'}."
+            f"people, put ArcFace's into {weights.file('identity')}."
         )
-    encoder, latent_avg = load_encoder(domain)
-    text_image = load_text_image(domain)
-    text_image.model.to(device)
-    return OwnTeachers(
-        load_generator(domain).to(device),
+    identity = moco.load(moco_file) if moco_file else weights.identity()
+    encoder, latent_avg = weights.encoder()
+    text_image = weights.text_image(device)
+    return CaptionedTeachers(
+        weights.generator_with_new_remapper().to(device),
         encoder.to(device),
         latent_avg.to(device),
         text_image,
@@ -80,16 +77,8 @@ def load_teachers(domain: Domain, device: torch.device, moco_file: Path | None) 
     )
 
 
-def load_generator(domain: Domain) -> RemapperGenerator:
-    """The domain's generator, frozen; its remapper starts as the authors' does."""
-    generator = build_networks(domain)[0]
-    fresh = {k: v for k, v in generator.state_dict().items() if k.startswith(PARAMETERS)}
-    fill(generator, read(domain, "generator") | fresh, domain, "generator")
-    return generator
-
-
 class Texts(NamedTuple):
-    """What a batch is asked, see `pictures.CaptionedPictures`."""
+    """The texts of a batch, see `pictures.CaptionedPictures`. asks: [B] bool."""
 
     prompts: Sequence[str]
     captions: Sequence[str]
@@ -97,51 +86,52 @@ class Texts(NamedTuple):
 
 
 class Learner(nn.Module):
-    """What a stage trains, and the loss that it trains by.
+    """The networks that a stage trains, and its loss.
 
-    Its parameters are those that learn, and no others: processes need not exchange what is frozen, nor states hold it.
+    Only what learns is registered as a parameter, so that processes do not exchange frozen weights and saved states do
+    not contain them.
 
     Args:
-        adapter: of stage one, which trains it; stage two has it frozen.
+        adapter: trained in stage one, frozen in stage two.
         remaps: whether this is stage two, which trains the remapper.
     """
 
     def __init__(
-        self, teachers: OwnTeachers, adapter: Adapter, scales: Weights, *, remaps: bool
+        self, teachers: CaptionedTeachers, adapter: Adapter, losses: LossWeights, *, remaps: bool
     ) -> None:
         super().__init__()
         generator = teachers.generator
         learning = [generator.affine_mlps, generator.lambdas] if remaps else [adapter]
         self.learning = nn.ModuleList(learning).requires_grad_(True)
-        self.fixed = teachers, adapter  # in a tuple, where PyTorch does not look for parameters
-        self.scales = scales
+        self.networks = teachers, adapter  # in a tuple, so that PyTorch registers no parameters
+        self.losses = losses
         self.remaps = remaps
-        self.size = min(generator.size, SEEN)
+        self.size = min(generator.size, COMPARED_SIZE)
 
     def draw(self, w_plus: Tensor, text: Tensor) -> Tensor:
         """w_plus [B, n_latent, D] and embeddings [B, text_dim] -> images [B, 3, self.size, self.size]."""
-        generator = self.fixed[0].generator
+        generator = self.networks[0].generator
         vectors = generator.remap_vectors(text).float() if self.remaps else None
         return fit(generator(w_plus, vectors).float(), self.size)
 
     def edit(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The edited pictures, and the w_plus that they are drawn from."""
-        teachers, adapter = self.fixed
+        """The edited pictures [B, 3, self.size, self.size] and their w_plus [B, n_latent, D]."""
+        teachers, adapter = self.networks
         residual = teachers.encoder.heads(*adapter(batch.features, batch.prompt)).float()
-        w_plus = batch.w_plus + RESIDUAL_SCALE * residual
+        w_plus = moved(batch.w_plus, residual)
         return self.draw(w_plus, batch.prompt), w_plus
 
     def forward(self, images: Tensor, texts: Texts) -> tuple[Tensor, dict[str, float]]:
         """The loss of images [B, 3, self.size, self.size] and their texts, and numbers to log."""
-        teachers, adapter = self.fixed
+        teachers, adapter = self.networks
         batch = batch_of(teachers, images, *texts)
         drawn, w_plus = self.edit(batch)
-        return edit_loss(teachers, self.scales, drawn, None, w_plus, batch, adapter, self.draw)
+        return edit_loss(teachers, self.losses, drawn, None, w_plus, batch, adapter, self.draw)
 
     @torch.no_grad()
     def show(self, images: Tensor, texts: Texts) -> tuple[Tensor, Tensor]:
-        """The pictures after the edit, and asked for their own captions again."""
-        teachers, adapter = self.fixed
+        """Images [B, 3, self.size, self.size] edited by the prompts, and these edited back by their own captions."""
+        teachers, adapter = self.networks
         batch = batch_of(teachers, images, *texts)
         edited, _ = self.edit(batch)
         edited = edited.clamp(-1, 1)

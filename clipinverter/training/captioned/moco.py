@@ -1,7 +1,7 @@
-"""Identity where ArcFace knows nobody: features of MoCo v2's ResNet-50.
+"""Features of MoCo v2's ResNet-50, used for the identity loss of animals and things, which ArcFace does not know.
 
-He et al., "Momentum Contrast for Unsupervised Visual Representation Learning" (CVPR 2020). e4e and CLIPInverter
-compare animals and things by it (Tov et al. 2021, section 4.4).
+He et al., "Momentum Contrast for Unsupervised Visual Representation Learning" (CVPR 2020). e4e and CLIPInverter do the
+same (Tov et al. 2021, section 4.4).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from clipinverter.weights.files import CheckpointError
 
 PREFIX = "module.encoder_q."  # of the network, beside its momentum copy and the queue
-SIDE = 224
+SIZE = 224
 
 
 class MoCo(nn.Module):
@@ -30,9 +30,9 @@ class MoCo(nn.Module):
         self.net.fc = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] in [-1, 1] -> unit features [B, 2048]; as in e4e the nearest pixels of 224 a side and no
-        colour statistics."""
-        return F.normalize(self.net(F.interpolate(images, size=SIDE)), dim=1)
+        """Images [B, 3, S, S] in [-1, 1] -> unit features [B, 2048]. As in e4e, images are resized to 224 px by nearest
+        neighbours, and not normalised by ImageNet's mean and deviation."""
+        return F.normalize(self.net(F.interpolate(images, size=SIZE)), dim=1)
 
 
 def load(path: Path) -> MoCo:

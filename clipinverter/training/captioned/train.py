@@ -1,15 +1,14 @@
 """CLIPAdapter and CLIPRemapper from a folder of pictures with captions, on one device or many.
 
-The authors' objective, weights and rates. Their optimiser, Ranger, is RAdam with a look-ahead; here it is RAdam alone.
-Processes, precision and accumulation of gradients are what `accelerate launch` says.
+Objective, loss weights and learning rates are the authors'. Their optimiser, Ranger, is RAdam with look-ahead and
+gradient centralisation; this is RAdam alone. `accelerate launch` sets the number of processes, the precision and the
+accumulation of gradients.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,37 +21,21 @@ from clipinverter.photo import contact_sheet
 from clipinverter.photo.contact_sheet import Cell
 from clipinverter.photo.tensors import to_pil
 from clipinverter.training import pictures
-from clipinverter.training.captioned.learner import SEEN, Learner, Texts, load_teachers
-from clipinverter.training.objective import STAGE_ONE, STAGE_TWO, Weights
-from clipinverter.weights import runs
+from clipinverter.training.captioned.learner import COMPARED_SIZE, Learner, Texts, load_teachers
+from clipinverter.training.loop import Averages
+from clipinverter.training.presets import PAPER, LossWeights
+from clipinverter.weights.build import build_networks
 from clipinverter.weights.files import save_weights
-from clipinverter.weights.load import build_networks
+from clipinverter.weights.folder import RunWeights
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-BATCH = 8  # pictures a process and pass
 LOG_EVERY, SHOW_EVERY, SAVE_EVERY = 50, 500, 1000  # steps
-SHOWN = 4  # pictures in a strip, the same ones every time
+SHOWN = 4  # pictures on a sheet, always the same
 
 
-@dataclass(frozen=True)
-class Course:
-    """How long, how fast and by what a stage learns."""
-
-    steps: int
-    rate: float
-    scales: Weights
-
-
-COURSES: Mapping[str, Course] = {
-    "adapter": Course(200_000, 5e-4, STAGE_ONE),
-    "remapper": Course(20_000, 1.5e-4, STAGE_TWO),
-}
-"""The authors' two stages."""
-
-
-def train(
+def train_captioned(
     stage: str,
     domain: Domain,
     images: Path,
@@ -62,30 +45,31 @@ def train(
     resume: bool,
     moco: Path | None = None,
     steps: int | None = None,
-    batch: int = BATCH,
+    batch: int | None = None,
 ) -> None:
     """Trains "adapter" or "remapper" and writes `<stage>.safetensors` to `folder`, which all processes share.
 
-    States are kept there too, and a log for TensorBoard in `logs`. With `resume` the last state goes on; steps that
-    had passed since are repeated on the same pictures. Without it an earlier run is replaced.
+    States are saved there too, and a log for TensorBoard in `logs`. With `resume` training goes on from the last state,
+    with the same pictures in the same order. Without it an earlier run is replaced.
 
     Args:
         moco: see `learner.load_teachers`.
         steps: of the optimiser, in all (default: the authors').
-        batch: pictures in each process and pass; accumulated passes and processes multiply it.
+        batch: pictures in each process and pass (default: the authors'); processes and accumulated passes multiply it.
 
     Raises:
-        DataError, CheckpointError: with a sentence.
+        DataError: the folders can't be used.
+        CheckpointError: weights are missing or don't fit.
     """
-    course = COURSES[stage]
-    steps = steps or course.steps
-    found = pictures.load(images, captions, min(domain.image_size, SEEN))
+    preset = PAPER[stage]
+    steps, batch = steps or preset.steps, batch or preset.batch
+    found = pictures.load(images, captions, min(domain.image_size, COMPARED_SIZE))
     from accelerate import Accelerator
 
     accelerator = Accelerator(log_with="tensorboard", project_dir=folder / "logs")
     torch.manual_seed(0)  # initial weights
-    learner = make_learner(stage, domain, folder, course.scales, accelerator.device, moco)
-    optimizer = torch.optim.RAdam(learner.parameters(), lr=course.rate, betas=(0.95, 0.999))
+    learner = make_learner(stage, domain, folder, preset.losses, accelerator.device, moco)
+    optimizer = torch.optim.RAdam(learner.parameters(), lr=preset.rate, betas=(0.95, 0.999))
     if accelerator.is_main_process and not resume:
         clear(folder, stage)
     accelerator.wait_for_everyone()
@@ -104,7 +88,7 @@ def train(
     accelerator.init_trackers(stage, init_kwargs=options)
     _loop(accelerator, stage, folder, network, learner, optimizer, loader, found, start, steps)
     if accelerator.is_main_process:
-        teachers, adapter = learner.fixed
+        teachers, adapter = learner.networks
         result = teachers.generator if stage == "remapper" else adapter
         path = folder / f"{stage}.safetensors"
         save_weights(path, result.state_dict(), half=False)
@@ -115,15 +99,15 @@ def make_learner(
     stage: str,
     domain: Domain,
     folder: Path,
-    scales: Weights,
+    losses: LossWeights,
     device: torch.device,
     moco: Path | None,
 ) -> Learner:
-    """What the stage trains, as it is at the start; stage two takes the adapter that stage one left in `folder`."""
+    """The networks at the start of a stage; stage two takes the adapter that stage one wrote to `folder`."""
     teachers = load_teachers(domain, device, moco)
     remaps = stage == "remapper"
-    adapter = runs.adapter(folder, domain) if remaps else build_networks(domain)[2]
-    return Learner(teachers, adapter.to(device), scales, remaps=remaps)
+    adapter = RunWeights(domain, folder).adapter() if remaps else build_networks(domain)[2]
+    return Learner(teachers, adapter.to(device), losses, remaps=remaps)
 
 
 def _loop(
@@ -138,10 +122,10 @@ def _loop(
     step: int,
     steps: int,
 ) -> None:
-    """From `step` to `steps`. network: the learner as accelerate wraps it."""
+    """Trains from `step` to `steps`. network: the learner as accelerate wraps it."""
     from tqdm import tqdm
 
-    averages: dict[str, float] = {}
+    averages = Averages()  # of the first process, which alone logs
     bar = tqdm(
         total=steps,
         initial=step,
@@ -157,16 +141,14 @@ def _loop(
                 accelerator.backward(loss)
                 optimizer.step()
                 optimizer.zero_grad()
-            for key, value in numbers.items():  # of the first process, which alone logs
-                averages[key] = 0.98 * averages.get(key, value) + 0.02 * value
+            averages.add(numbers)
             if not accelerator.sync_gradients:
                 continue
             step += 1
-            bar.set_postfix({k: f"{v:.3f}" for k, v in averages.items()}, refresh=False)
-            bar.update()
+            averages.show(bar)
             last = step == steps
             if last or step % LOG_EVERY == 0:
-                accelerator.log(averages, step=step)
+                accelerator.log(averages.values, step=step)
             if accelerator.is_main_process and (last or step % SHOW_EVERY == 0):
                 show(accelerator, learner, found, step)
             if last or step % SAVE_EVERY == 0:
@@ -176,7 +158,7 @@ def _loop(
 def show(
     accelerator: Accelerator, learner: Learner, found: pictures.CaptionedPictures, step: int
 ) -> None:
-    """Logs a picture of what the stage does by now."""
+    """Logs a sheet of edits by the networks as they are now."""
     sample = default_collate([found[k] for k in range(SHOWN)])
     images, asks = (sample[key].to(accelerator.device) for key in ("images", "asks"))
     texts = Texts(sample["prompts"], sample["captions"], asks)
@@ -195,7 +177,7 @@ def show(
 
 
 def save(accelerator: Accelerator, folder: Path, stage: str, step: int) -> None:
-    """Writes the whole state of a step, and removes older ones once it is complete."""
+    """Writes the whole state after a step, then removes older states."""
     target = folder / f"{stage}-state-{step}"
     partial = target.with_suffix(".partial")
     accelerator.save_state(str(partial))
@@ -215,12 +197,12 @@ def states(folder: Path, stage: str) -> list[tuple[int, Path]]:
 
 
 def last_state(folder: Path, stage: str) -> tuple[int, Path | None]:
-    """Where a run goes on: how many steps are done, and the state of then."""
+    """The number of steps done and the state after them; 0 and None without a state."""
     return (states(folder, stage) or [(0, None)])[-1]
 
 
 def clear(folder: Path, stage: str) -> None:
-    """Removes what an earlier run of the stage left, but its finished weights."""
+    """Removes the states and logs of an earlier run of the stage; finished weights stay."""
     for path in folder.glob(f"{stage}-state-*"):
         shutil.rmtree(path)
     shutil.rmtree(folder / "logs" / stage, ignore_errors=True)

@@ -1,11 +1,11 @@
 """The text-image model of the portraits: a CLIP of renders and their captions.
 
-What every caption says and every render shows is known, attribute by attribute. So both towers learn
-towards common anchors, one an attribute: captions where the anchors of what they say add up to, images
-nearer to the anchors of what they show than to those of what they don't. That is far denser than
-contrasting whole captions in small batches, which a few thousand renders do not carry.
-Word vectors start from a sentence model and stay frozen, and the text tower hears what that model makes of every other
-word (`training.phrases`): words that no caption holds keep their meaning.
+The attributes that a caption mentions and that a render shows are known. So both towers learn fixed anchors, one for
+each attribute: a caption is embedded at the sum of the anchors of its attributes, an image nearer to the anchors of the
+attributes that it shows than to the others. This is a much denser signal than contrasting whole captions in small
+batches, for which a few thousand renders are not enough.
+Word vectors come from a sentence model and stay frozen, and the text tower also learns phrases with all other words,
+placed by that model (`phrases.py`), so that words in no caption keep their meaning.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipinverter.domains import Domain
 from clipinverter.models import clip as towers
 from clipinverter.models.clip import TextImageModel
 from clipinverter.portraits.captions import text_of
@@ -26,22 +27,24 @@ from clipinverter.portraits.hair_words import COLOURS
 from clipinverter.portraits.scene import ATTRIBUTES, groups
 from clipinverter.portraits.w_space import directions
 from clipinverter.training import mobilenet
-from clipinverter.training.loop import bfloat16, run, stage_of, write
+from clipinverter.training.loop import Loss, bfloat16, gradient_run, run, write
 from clipinverter.training.portraits import colour_names, data, phrases
-from clipinverter.weights import runs
+from clipinverter.training.presets import PRESETS
+from clipinverter.weights.folder import RunWeights
 
-TEXT_STEPS, TEXT_BATCH = 1800, 128
-IMAGE_STEPS, IMAGE_BATCH = 500, 64
-SAID = 60  # ways to say an attribute that other phrases are compared with
-WORD_NOISE = 0.02  # of unit vectors, a number
-VAGUE = 0.4  # how far from the anchors the words may be that images have to tell apart
-LATER = ("eyes closed", "light_side")  # variables named when the others had their anchors, in turn
+SAID = 60  # wordings of each attribute that other phrases are compared with
+WORD_NOISE = 0.02  # standard deviation for each number of a word vector of length 1
+VAGUE = 0.4  # distance from the anchors of the embeddings that images are compared with
+LATER = (
+    "eyes closed",
+    "light_side",
+)  # variables added after the others had their anchors, in this order
 SHARPNESS = 50.0  # inverse temperature of the comparison of images and captions
 
 
 class WordVectors(nn.Module):
-    """A token embedding [vocabulary, width] to be: sentence vectors [vocabulary, 384] that stay, and a linear map that
-    learns which of their directions matter for faces. Words that training never saw go through the same map."""
+    """A token embedding in training: frozen sentence vectors [vocabulary, 384] and a linear map to `width` that learns
+    which of their directions matter for faces. Words that training never sees go through the same map."""
 
     def __init__(self, vectors: Tensor, width: int) -> None:
         super().__init__()
@@ -52,21 +55,22 @@ class WordVectors(nn.Module):
         self.map.weight.data.copy_(0.1 / (vectors @ principal).std() * principal.T)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, L] -> word vectors [B, L, width]."""
         words = F.embedding(tokens, self.vectors)
-        if self.training:  # neighbours in meaning should do as well
+        if self.training:  # words of similar meaning should give similar results
             words = words + WORD_NOISE * torch.randn_like(words)
         return self.map(words)
 
     @torch.no_grad()
     def embedding(self) -> nn.Embedding:
-        """The plain table that the map makes of all words."""
+        """The equivalent plain table of word vectors."""
         return nn.Embedding.from_pretrained(self.map(self.vectors))
 
 
 def build(words: Path) -> TextImageModel:
-    """The untrained model: ImageNet features, sentence vectors of all tokens (kept in the file `words`: they take
-    minutes)."""
-    model = towers.build(towers.PORTRAITS)
+    """The untrained model: ImageNet features, and sentence vectors of all tokens, which take minutes and are kept in
+    the file `words`."""
+    model = towers.build(towers.SMALL)
     given = (v for k, v in mobilenet.state().items() if not k.startswith("classifier"))
     mobilenet.load_in_order(model.model.visual.trunk, given)
     mobilenet.quicken(model.model.visual)
@@ -78,14 +82,14 @@ def build(words: Path) -> TextImageModel:
         words.parent.mkdir(parents=True, exist_ok=True)
         write(words, vectors.half())
     vectors = torch.load(words, weights_only=True)
-    model.model.token_embedding = WordVectors(vectors, towers.PORTRAITS["text_cfg"]["width"])
+    model.model.token_embedding = WordVectors(vectors, towers.SMALL["text_cfg"]["width"])
     return model
 
 
 def choose(
     shown: np.ndarray, frequency: np.ndarray, count: int, rng: np.random.Generator
 ) -> list[str]:
-    """`count` of the attributes that show (bool [A]), rarer ones more often."""
+    """`count` random attributes of those that show (bool [A]); rare ones more often, by `frequency` [A]."""
     present = np.flatnonzero(shown)
     p = frequency[present] ** -0.7
     picked = rng.choice(present, size=min(count, len(present)), replace=False, p=p / p.sum())
@@ -93,13 +97,13 @@ def choose(
 
 
 def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: float) -> Tensor:
-    """Cross-entropy of the right attribute among those that exclude each other, the mean over variables.
+    """Cross-entropy of the attribute that shows among those that exclude each other, averaged over variables.
 
-    The zero-shot task itself, and far denser than whole captions: every image answers for every variable.
+    This is zero-shot classification itself, of every variable for every image.
 
     Args:
         image: embeddings [N, D].
-        text: embeddings [A + 1, D] of every attribute and, last, of nothing: an attribute that excludes
+        text: embeddings [A + 1, D] of every attribute and, last, of "none": an attribute that excludes
             no other competes with that one.
         shown: bool [N, A]; images that show none of a variable's attributes are left out of it.
         scale: inverse temperature.
@@ -119,11 +123,13 @@ def label_loss(image: Tensor, text: Tensor, shown: Tensor, scale: float) -> Tens
 
 
 def label_distance(image_hat: Tensor, image: Tensor, clearer: Tensor | None = None) -> Tensor:
-    """How differently two batches of image embeddings [N, D] answer the zero-shot questions: the mean divergence of
-    the answers over variables, 0 for equal ones. Gradients flow into `image_hat` only.
+    """KL divergence of the zero-shot predictions for two batches of image embeddings [N, D], averaged over variables.
 
-    clearer [N, A]: attributes with a number above 0 are to show in `image_hat` by that many log odds more than in
-        `image`; what they fall short of it is added.
+    Gradients flow into `image_hat` only.
+
+    Args:
+        clearer: [N, A]; an attribute with a number above 0 should have that many log odds more in `image_hat` than in
+            `image`; the difference that is missing is added to the loss.
     """
     places = torch.cat([anchors(image.shape[1]), torch.zeros(1, image.shape[1])])
     logits_hat, logits = (
@@ -147,7 +153,7 @@ def _log_odds(log_probability: Tensor) -> Tensor:
 
 
 def anchors(width: int) -> Tensor:
-    """One fixed unit vector an attribute, orthogonal to all others [A, width]: where both towers meet."""
+    """Fixed orthonormal vectors [A, width], one for each attribute: the common targets of both towers."""
     variables = [attribute.variable for attribute in ATTRIBUTES.values()]
     turn = [LATER.index(name) + 1 if name in LATER else 0 for name in variables]
     first = turn.count(0)
@@ -156,21 +162,28 @@ def anchors(width: int) -> Tensor:
 
 
 def meaning(chosen: Sequence[Sequence[str]], width: int) -> Tensor:
-    """Where captions that say these attributes belong: the unit sums of their anchors [N, width]."""
+    """Targets of captions with these attributes: the normalised sums of their anchors, [N, width]."""
     rows = [[data.NAMES.index(name) for name in names] for names in chosen]
     return F.normalize(torch.stack([anchors(width)[row].sum(dim=0) for row in rows]), dim=1)
 
 
-def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
-    """Trains both towers and writes clip.safetensors."""
+def train_clip(
+    domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0
+) -> None:
+    """Trains the text tower, then the image tower, and writes clip.safetensors.
+
+    Raises:
+        DataError: there is no rendered set.
+    """
+    text_preset, image_preset = PRESETS["clip-text"], PRESETS["clip-image"]
     rendered = data.load(images)
     shown = rendered.attributes
     model = build(folder / "words.pt")
     net: nn.Module = model.model.train().to(memory_format=torch.channels_last)
-    width = towers.PORTRAITS["embed_dim"]
+    width = towers.SMALL["embed_dim"]
 
     def captions(count: int, rng: np.random.Generator) -> tuple[list[str], Tensor]:
-        """Captions and prompts, and their places [count, width]."""
+        """Captions and prompts, and their targets [count, width]."""
         counts = rng.choice([1, 2, 3, 4, 5], size=count, p=[0.45, 0.25, 0.15, 0.1, 0.05])
         people = rng.integers(len(rendered), size=count)
         chosen = [
@@ -182,8 +195,8 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
 
     @cache
     def others() -> tuple[list[str], Tensor]:
-        """Phrases with all other words and about hair of all colours, and their places; kept in a file, they take
-        minutes."""
+        """Phrases with all other words and about hair of all colours, and their targets [N, width]. They take minutes
+        and are kept in a file."""
         path = folder / "phrases.pt"
         if not path.exists():
             rng = np.random.default_rng(20234)
@@ -191,7 +204,7 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
             known = [text_of([n], rng) for n in names]
             places = meaning([[n] for n in names], width)
             texts = phrases.phrases(model.tokenizer, rng)
-            texts = texts[: max(TEXT_BATCH, int(len(texts) * scale))]
+            texts = texts[: max(text_preset.batch, int(len(texts) * scale))]
             meant = phrases.meanings(known, places, texts)
             hair = [data.NAMES.index(name) for name in COLOURS]
             coloured, there = colour_names.phrases(anchors(width)[hair], rng)
@@ -201,16 +214,17 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
         return found["texts"], found["places"].float()
 
     def text_loss(rng: np.random.Generator) -> Tensor:
-        texts, places = captions(TEXT_BATCH // 2, rng)
+        half = text_preset.batch // 2
+        texts, places = captions(half, rng)
         more, meant = others()
-        rows = rng.integers(len(more), size=TEXT_BATCH // 2)
+        rows = rng.integers(len(more), size=half)
         with bfloat16():
             text = model.embed_text(texts + [more[i] for i in rows])
         wanted = torch.cat([places, meant[rows]])
         return (1 - F.cosine_similarity(text.float(), wanted)).mean()
 
     def image_loss(rng: np.random.Generator) -> Tensor:
-        people = rng.integers(len(rendered), size=IMAGE_BATCH)
+        people = rng.integers(len(rendered), size=image_preset.batch)
         pictures = data.augment(rendered.batch(people, model.image_size), rng)
         with bfloat16():
             image = net.encode_image(pictures)
@@ -222,27 +236,30 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
     tower = [p for p in net.visual.parameters() if p.requires_grad]
     visual = {id(p) for p in tower}
     rest = [p for p in net.parameters() if p.requires_grad and id(p) not in visual]
-    for name, steps, parameters, loss_of in (
-        ("clip-text", TEXT_STEPS, rest, text_loss),
-        ("clip-image", IMAGE_STEPS, tower, image_loss),
+    for name, parameters, loss_of in (
+        ("clip-text", rest, text_loss),
+        ("clip-image", tower, image_loss),
     ):
 
-        def step(rng: np.random.Generator, loss_of=loss_of) -> tuple[Tensor, dict[str, float]]:
+        def logged(rng: np.random.Generator, loss_of=loss_of) -> Loss:
             loss = loss_of(rng)
             return loss, {"loss": loss.item()}
 
-        stage = stage_of(name, max(1, int(steps * scale)), net, optimizer_of(parameters), step)
-        run(stage, folder, resume=resume)
-        net.load_state_dict(stage.state["average"].module.state_dict())
+        preset = PRESETS[name]
+        optimizer = optimizer_of(parameters, preset.rate)
+        training = gradient_run(name, preset.scaled_steps(scale), net, optimizer, logged)
+        run(training, folder, resume=resume)
+        net.load_state_dict(training.state["average"].module.state_dict())
         if name == "clip-text":
             net.token_embedding = net.token_embedding.embedding()
     net.logit_scale.data.fill_(np.log(SHARPNESS))
-    runs.write(folder, "clip", net.state_dict())
+    RunWeights(domain, folder).write("clip", net.state_dict())
 
 
-def optimizer_of(parameters: Sequence[nn.Parameter]) -> torch.optim.AdamW:
+def optimizer_of(parameters: Sequence[nn.Parameter], rate: float) -> torch.optim.AdamW:
+    """AdamW, with weight decay of matrices only."""
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.05},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipinverter.portraits.render import backdrop
+from clipinverter.portraits.colours import backdrop
 from clipinverter.portraits.scene import Scene
 
 FAR = 10 / 127.5  # a pixel this far from the backdrop belongs to the person

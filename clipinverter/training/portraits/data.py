@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clipinverter.portraits.scene import ATTRIBUTES, Scene, to_z
 from clipinverter.portraits.variables import N_LATENTS
+from clipinverter.training.pictures import DataError
 from clipinverter.training.portraits.clutter import clutter
 
 NAMES = tuple(ATTRIBUTES)
@@ -54,12 +55,14 @@ def load(folder: Path) -> RenderedSet:
     """Opens the finished shards of a rendered set, mapped from disk.
 
     Raises:
-        FileNotFoundError: there are none.
+        DataError: there are none.
     """
     latents = sorted(folder.glob("latents-*.npy"))  # written last: these shards are whole
     if not latents:
-        raise FileNotFoundError(
-            f"no rendered images in {folder}: run python -m clipinverter.portraits dataset {folder}"
+        raise DataError(
+            f"There is no rendered set in {folder}. Render one by `python -m clipinverter.portraits dataset "
+            f"{folder} --count 12288 --size 256`, or name its folder by --images. For a folder of other pictures "
+            "there is `python -m clipinverter.training finetune-generator`."
         )
     images = [folder / p.name.replace("latents", "images") for p in latents]
     return RenderedSet(

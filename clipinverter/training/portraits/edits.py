@@ -1,4 +1,4 @@
-"""Edits to learn from: scenes, prompts, and what the same scene looks like when the prompt has come true."""
+"""Edits to learn from: scenes, prompts, and the same scenes with the prompts come true."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from clipinverter.portraits.scene import ATTRIBUTES, Scene, random_latents
 from clipinverter.portraits.w_space import described_by, part_of, w_of
 from clipinverter.training.portraits import data
 from clipinverter.training.portraits.clip import choose
+from clipinverter.training.presets import MISMATCH
 
-MISMATCH = 0.75  # share of prompts that ask for a change (the paper's p)
 BOLD = {
-    "hair_colour": 0.9,  # beyond, the colour that was there comes back as its opposite
+    "hair_colour": 0.9,  # with more, the hair gets the opposite of its first colour
     "age": 1.4,
     "weight": 1.3,
     "hair_texture": 1.4,
     "expression": 1.4,
     "eyes closed": 1.4,
 }
-"""How far edits go by variable, against 1 for what w should say: the generator draws wrinkles, curls and frowns weaker
-than it is told."""
+"""Length of the target residual by variable; 1 leads to the exact w of the edited scene. The generator draws wrinkles,
+curls and frowns more weakly than w says."""
 BOLD_ELSE = 1.1
 
 
 @dataclass(frozen=True)
 class EditBatch:
-    """latents and edited_latents [B, N_LATENTS]; prompts, and captions that the unedited scenes fulfil; asked
-    [B, K]: the numbers of a scene's description that each prompt is about."""
+    """latents and edited_latents [B, N_LATENTS]; prompts, and captions that are true of the unedited scenes; asked
+    [B, K] bool: the numbers of a scene's description that each prompt is about."""
 
     latents: np.ndarray
     edited_latents: np.ndarray
@@ -42,7 +42,7 @@ class EditBatch:
 
 
 def fulfilled(scene: Scene, wanted: list[str]) -> tuple[Scene, list[str]]:
-    """The scene with the wanted attributes as far as this person can have them, and those it then has."""
+    """The scene with those of the wanted attributes that this person can have, and the attributes that it has then."""
     for name in wanted:
         if not scene.has(name):
             try:
@@ -55,9 +55,10 @@ def fulfilled(scene: Scene, wanted: list[str]) -> tuple[Scene, list[str]]:
 
 
 def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator) -> EditBatch:
-    """A prompt for every scene: what another person looks like (paper, section 3.4), or, in a quarter, this one.
+    """Edits of scenes with latents [B, N_LATENTS]. The prompt describes another person (paper, section 3.4), or, in a
+    quarter of the cases, this one.
 
-    frequency [A]: how often each attribute shows in the training set; rarer ones are asked for more often.
+    frequency [A]: how often each attribute shows in the training set; rare ones are asked for more often.
     """
     edited, prompts, captions, asked = [], [], [], []
     for g in latents:
@@ -68,7 +69,7 @@ def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator)
         if rng.random() < MISMATCH:
             other = Scene.from_latent(random_latents(1, rng)[0])
             other_shown = np.array([other.has(name) for name in data.NAMES])
-            # Mostly what this person lacks, so that most prompts change something.
+            # Mostly attributes that this person lacks, so that most prompts change something.
             lacking = other_shown & ~shown
             pool = lacking if lacking.any() and rng.random() < 0.8 else other_shown
             target, names = fulfilled(scene, choose(pool, frequency, count, rng))
@@ -81,19 +82,22 @@ def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator)
     return EditBatch(latents, np.array(edited), prompts, captions, torch.stack(asked))
 
 
-def aim(edits: EditBatch, inverted: Tensor) -> Tensor:
-    """Where to go from the rows that the encoder found, `inverted` [B, rows, D], for the prompts to come true:
-    [B, rows, D]."""
+def target_residual(edits: EditBatch, inverted: Tensor) -> Tensor:
+    """The residual [B, rows, D] from the encoder's latents `inverted` [B, rows, D] that makes the prompts come true."""
     before, after = (w_of(x, inverted.shape[2]) for x in (edits.latents, edits.edited_latents))
-    return way(after - before, before[:, None] - inverted, edits.asked)
+    return residual_from(after - before, before[:, None] - inverted, edits.asked)
 
 
-def way(change: Tensor, missed: Tensor, asked: Tensor) -> Tensor:
+def residual_from(change: Tensor, missed: Tensor, asked: Tensor) -> Tensor:
     """The residual to learn, [B, rows, D].
 
-    In what a prompt is about (`asked` [B, K]) it begins where the encoder is: whether that took brown hair for black or
-    is undecided (`missed` [B, rows, D]: the true w less its own), the way to red hair starts there. Everything else
-    changes as the scene does (`change` [B, D]).
+    In what the prompt is about it also corrects the encoder's error: it leads to red hair from the colour that the
+    encoder predicted, right or wrong. Everything else changes as the scene does.
+
+    Args:
+        change: [B, D], the difference between the exact w after and before the edit.
+        missed: [B, rows, D], the exact w minus the encoder's rows.
+        asked: [B, K] bool, the numbers of the description that the prompt is about.
     """
     return part_of(change[:, None] + part_of(missed, asked[:, None]), boldness())
 
@@ -101,7 +105,7 @@ def way(change: Tensor, missed: Tensor, asked: Tensor) -> Tensor:
 @cache
 def boldness() -> Tensor:
     """`BOLD` for every number of a scene's description [K]."""
-    far = torch.full(described_by(()).shape, BOLD_ELSE)
-    for name, times in BOLD.items():
-        far[described_by({name})] = times
-    return far
+    length = torch.full(described_by(()).shape, BOLD_ELSE)
+    for name, factor in BOLD.items():
+        length[described_by({name})] = factor
+    return length

@@ -1,9 +1,8 @@
 """The portrait generator: StyleGAN2 distilled from the renderer.
 
-Every z has a teacher image (`portraits.scene.to_z`), so the learning is paired: the mapping network is
-taught what is in the scene (`training.mapping`), the rest of the generator how it looks, coarse to fine,
-by L1, a perceptual distance, and how the text-image model would describe it: wrinkles, curls and frowns are few
-pixels that say much.
+Every z has a teacher image (`portraits.scene.to_z`), so training is paired. The mapping network learns what is in the
+scene (`mapping.py`), the rest of the generator how it looks: coarse to fine, by L1, a perceptual distance, and the
+text-image model's zero-shot answers about the picture, since wrinkles, curls and frowns are few pixels.
 """
 
 from __future__ import annotations
@@ -14,31 +13,41 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipinverter.domains import Domain
 from clipinverter.models.clip import TextImageModel
-from clipinverter.models.remapper import PARAMETERS as REMAPPER
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.photo.tensors import fit
 from clipinverter.portraits.scene import ATTRIBUTES, random_latents
 from clipinverter.portraits.w_space import described_by, part_of, w_of
-from clipinverter.training.loop import Average, Stage, Step, bfloat16, cosine, run, set_rate
+from clipinverter.training.loop import (
+    Average,
+    Step,
+    TrainingRun,
+    bfloat16,
+    cosine,
+    run,
+    set_rate,
+)
 from clipinverter.training.mobilenet import Perceptual, plain_tower
-from clipinverter.training.portraits import data, mapping
+from clipinverter.training.portraits import data
 from clipinverter.training.portraits.clip import label_distance
 from clipinverter.training.portraits.growth import grow
-from clipinverter.weights import runs
-from clipinverter.weights.files import load_weights
+from clipinverter.training.portraits.mapping import train_mapping
+from clipinverter.training.presets import GENERATOR_LOSSES, MODULATION_RATE, PRESETS
+from clipinverter.training.warm_start import (
+    generator_weights,
+    image_size_of,
+    synthesis_parameters,
+)
+from clipinverter.weights.folder import RunWeights
 
-MODULATION = 5.0  # times the rate: layers that read w
-PERCEPTUAL, LABELS = 0.6, 0.12
-EYES = 0.5  # what the losses on pictures count again around the eyes
-# Where the alignment puts them, in shares of the side.
-EYE_ROWS, EYE_COLUMNS = (0.36, 0.62), (0.18, 0.82)
-FURTHEST = 2.0  # how far beyond a scene the w of half of the pictures may lie, see `stretched`
-STRETCHED, STRETCHED_ELSE = {"hair_colour": 0.8}, 0.4  # in which share of them, by variable
-CLEARER = 3.0  # log odds by which what is stretched to twice its length is to show more
+SIZES = (64, 128, 256)  # sides of the images, one phase each
+EYE_ROWS, EYE_COLUMNS = (0.36, 0.62), (0.18, 0.82)  # of aligned images, as shares of the side
+FURTHEST = 2.0  # most by which differences of w are multiplied, see `stretched`
+STRETCHED, STRETCHED_ELSE = {"hair_colour": 0.8}, 0.4  # how often, by variable
+CLEARER = 3.0  # log odds that an attribute gains when its difference is multiplied by two
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Phase:
     size: int
     steps: int
     batch: int
-    rate: float = 2e-3
+    rate: float = 2e-3  # learning rate
 
     @property
     def name(self) -> str:
@@ -56,59 +65,33 @@ class Phase:
 
 
 def phases(size: int, scale: float = 1.0) -> tuple[Phase, ...]:
-    """Coarse to fine up to `size`; `scale` stretches the number of steps."""
-    plan = (
-        Phase(64, 4000, 16, 3e-3),
-        Phase(128, 7500, 8, 2e-3),
-        Phase(256, 5700, 8, 2e-3),
-    )
-    return tuple(replace(p, steps=max(1, int(p.steps * scale))) for p in plan if p.size <= size)
-
-
-def synthesis_of(generator: Generator) -> list[nn.Parameter]:
-    """What learns from pictures: everything but the mapping network and the noise strengths, which are frozen."""
-    learning = []
-    for name, parameter in generator.named_parameters():
-        if name.startswith("style.") or name.endswith("noise.weight"):
-            parameter.requires_grad_(False)
-        else:
-            learning.append(parameter)
-    return learning
+    """Coarse to fine up to `size`; `scale` multiplies the number of steps."""
+    presets = ((side, PRESETS[f"generator-{side}"]) for side in SIZES if side <= size)
+    return tuple(Phase(side, p.scaled_steps(scale), p.batch, p.rate) for side, p in presets)
 
 
 def optimizer_of(generator: Generator, phase: Phase) -> torch.optim.Adam:
-    """Adam. The mapping network is taught already, and the noise strengths stay zero: the teacher has nothing
-    random. What reads w learns faster than the rest: its learning rate is equalised, so that in some thousand steps
-    it could hardly turn to what w says of colours."""
-    synthesis_of(generator)
+    """Adam. The mapping network is trained already, and the noise strengths stay zero: renders have no noise. The
+    layers that read w learn faster than the rest: their learning rate is equalised, so that in a few thousand steps
+    they would hardly learn what w says about colours."""
+    synthesis_parameters(generator)
     reading, rest = [], []
     for name, parameter in generator.named_parameters():
         if parameter.requires_grad:
             (reading if ".modulation." in name else rest).append(parameter)
-    groups = [{"params": reading, "lr": MODULATION * phase.rate}, {"params": rest}]
+    groups = [{"params": reading, "lr": MODULATION_RATE * phase.rate}, {"params": rest}]
     return torch.optim.Adam(groups, lr=phase.rate, betas=(0.9, 0.99))
 
 
-def given(path: Path) -> dict[str, Tensor]:
-    """A generator's weights from a safetensors file, without the remapper's."""
-    state = load_weights(path)
-    return {k: v for k, v in state.items() if not k.startswith(REMAPPER)}
-
-
-def size_of(state: dict[str, Tensor]) -> int:
-    """Side of the images that a generator with these weights draws; 0 for weights of something else."""
-    return max((v.shape[-1] for k, v in state.items() if k.startswith("noises.")), default=0)
-
-
 def draw(generator: Generator, w: Tensor) -> Tensor:
-    """w [B, style_dim] -> images."""
+    """w [B, style_dim] -> images [B, 3, size, size]."""
     return generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")
 
 
 def eyes(images: Tensor) -> Tensor:
-    """The part around the eyes of aligned images [B, 3, S, S], at twice the size.
+    """The part around the eyes of aligned images [B, C, S, S], at twice the size.
 
-    Lids, lashes and pupils are few pixels and most of a look.
+    The losses count it once more, since lids, lashes and pupils are few pixels and matter most.
     """
     size = images.shape[-1]
     (top, bottom), (left, right) = (
@@ -119,12 +102,13 @@ def eyes(images: Tensor) -> Tensor:
 
 
 def stretched(w: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Half of w [B, style_dim] of scenes as strong edits would leave them: in some of what attributes are about they
-    lie further from another scene, up to `FURTHEST` times as far. They are to look like their scenes still, and what
-    is stretched is to be clearer.
+    """w [B, style_dim] of scenes, every second one changed as strong edits change it.
+
+    In some variables its difference from another scene's w is multiplied, by up to `FURTHEST`. The picture should
+    still look like its scene, with the attributes of these variables shown more clearly.
 
     Returns:
-        w, and by how many log odds each attribute that shows should show more, [B, len(data.NAMES)].
+        w [B, style_dim], and by how many log odds each attribute that shows should show more, [B, len(data.NAMES)].
     """
     other = w_of(random_latents(len(w), rng), w.shape[1])
     named = sorted({attribute.variable for attribute in ATTRIBUTES.values()})
@@ -146,6 +130,7 @@ def step_of(
     rendered: data.RenderedSet,
 ) -> tuple[torch.optim.Adam, Step]:
     """A phase's optimiser and step."""
+    losses = GENERATOR_LOSSES
     optimizer = optimizer_of(generator, phase)
     perceptual = Perceptual().to(memory_format=torch.channels_last)
 
@@ -163,15 +148,16 @@ def step_of(
             loss_perceptual = perceptual(fake, real)
             fake_eyes, real_eyes = eyes(fake), eyes(real)
             loss_eyes = F.l1_loss(fake_eyes.float(), real_eyes)
-            loss_eyes = loss_eyes + PERCEPTUAL * perceptual(fake_eyes, real_eyes)
+            loss_eyes = loss_eyes + losses.perceptual * perceptual(fake_eyes, real_eyes)
             with torch.no_grad():
                 wanted = text_image.embed_image(fit(real, text_image.image_size))
             described = text_image.embed_image(fit(fake, text_image.image_size))
             loss_labels = label_distance(described, wanted, clearer)
-        loss = loss_l1 + PERCEPTUAL * loss_perceptual + EYES * loss_eyes + LABELS * loss_labels
-        (pull,) = torch.autograd.grad(loss, fake)
+        loss = loss_l1 + losses.perceptual * loss_perceptual
+        loss = loss + losses.eyes * loss_eyes + losses.labels * loss_labels
+        (gradient,) = torch.autograd.grad(loss, fake)
         optimizer.zero_grad()
-        drawn.backward(pull)
+        drawn.backward(gradient)
         optimizer.step()
         average.update(generator, i)
         return {
@@ -184,7 +170,7 @@ def step_of(
     return optimizer, step
 
 
-def train(
+def train_generator(
     domain: Domain,
     images: Path,
     folder: Path,
@@ -193,17 +179,25 @@ def train(
     scale: float = 1.0,
     start: Path | None = None,
 ) -> None:
-    """All phases in turn; each one writes generator.safetensors.
+    """Trains all phases in turn; each one writes generator.safetensors.
 
-    A phase that is finished is not repeated on `resume`; the next one starts from its average. With `start`, the
-    weights of a generator that is no wider, training goes on from there at half the rate: first the layers up to half
-    its size, where most is learnt at half the cost, then all.
+    With `resume` a finished phase is not repeated; the next one starts from its average.
+
+    Args:
+        images: a rendered set.
+        start: weights of a generator that is no wider, to go on from at half the rate: first the layers up to half its
+            size, where most is learnt at half the cost, then all.
+
+    Raises:
+        DataError: there is no rendered set.
+        CheckpointError: weights are missing or don't fit.
     """
     rendered = data.load(images)
-    text_image = runs.text_image(folder)
+    weights = RunWeights(domain, folder)
+    text_image = weights.text_image()
     text_image.model.visual = plain_tower(text_image.model.visual)
-    before = None if start is None else given(start)
-    smallest = 0 if before is None else size_of(before)
+    before = None if start is None else generator_weights(start)
+    smallest = 0 if before is None else image_size_of(before)
     for phase in phases(domain.image_size, scale):
         if phase.size < smallest // 2:
             continue
@@ -211,8 +205,8 @@ def train(
             phase.size, domain.style_dim, domain.n_mlp, domain.channel_base, domain.channel_max
         )
         if before is None:
-            taught = mapping.train(generator, folder, resume=resume, scale=scale).module
-            generator.style.load_state_dict(taught.state_dict())
+            mapping = train_mapping(generator, folder, resume=resume, scale=scale)
+            generator.style.load_state_dict(mapping.state_dict())
         else:
             own = generator.state_dict()
             lower = {name: old for name, old in before.items() if name in own}
@@ -222,7 +216,6 @@ def train(
             phase = replace(phase, rate=phase.rate / 2)
         optimizer, step = step_of(phase, generator, average, text_image, rendered)
         state = {"generator": generator, "optimizer": optimizer, "average": average}
-        stage = Stage(phase.name, phase.steps, state, step)
-        run(stage, folder, resume=resume)
+        run(TrainingRun(phase.name, phase.steps, state, step), folder, resume=resume)
         before = {**(before or {}), **average.module.state_dict()}
-        runs.write(folder, "generator", before)
+        weights.write("generator", before)

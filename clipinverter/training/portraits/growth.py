@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from clipinverter.models.stylegan2 import Generator
+from clipinverter.weights.files import CheckpointError
 
 
 def fits(name: str, old: Tensor, new: Tensor) -> bool:
@@ -24,14 +25,17 @@ def grow(smaller: dict[str, Tensor], larger: Generator) -> None:
     layers start at zero.
 
     Raises:
-        ValueError: the networks have different W spaces, or a layer of the smaller one is missing in the larger one or
-            wider than there.
+        CheckpointError: the networks have different W spaces, or a layer of the smaller one is missing in the larger
+            one or wider than there.
     """
     own = larger.state_dict()
     for name, old in smaller.items():
         new = own.get(name)
         if new is None or not fits(name, old, new):
-            raise ValueError(f"these weights do not fit the larger network: {name}")
+            raise CheckpointError(
+                f"The weights to start from do not fit the generator, at `{name}`: it has to have the same W, and "
+                "at least as many channels and resolutions."
+            )
         corner = tuple(slice(n) for n in old.shape)
         if old.ndim == 5:  # a convolution [1, out, in, kernel, kernel], scaled by 1 / sqrt(in)
             new[:, : old.shape[1]] = 0.0

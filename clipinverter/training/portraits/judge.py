@@ -1,4 +1,4 @@
-"""Training of the evaluation's judge, on a rendered set that the stack has never seen (`make train-judge`)."""
+"""Trains the judge of the evaluation, on a rendered set that nothing else is trained on (`make train-judge`)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipinverter.domains import Domain
 from clipinverter.portraits.judge import PATH, PERSON_DIM, Judge
 from clipinverter.portraits.scene import groups
 from clipinverter.training import mobilenet
-from clipinverter.training.loop import bfloat16, run, stage_of
+from clipinverter.training.loop import Loss, bfloat16, gradient_run, run
 from clipinverter.training.portraits import data
 from clipinverter.training.portraits.identity import places
-from clipinverter.weights import runs
-
-STEPS, BATCH = 3950, 32
-PERSON = 2.0  # weight of the person beside the attributes
+from clipinverter.training.presets import JUDGE_PERSON, PRESETS
+from clipinverter.weights.files import save_weights
 
 
 def attribute_loss(logits: list[Tensor], shown: Tensor) -> Tensor:
@@ -26,7 +25,7 @@ def attribute_loss(logits: list[Tensor], shown: Tensor) -> Tensor:
 
     Args:
         logits: [B, options + 1] for each variable, as `Judge` returns them.
-        shown: bool [B, len(NAMES)].
+        shown: bool [B, len(NAMES)]: the attributes that show.
     """
     losses = []
     for group, scores in zip(groups(), logits, strict=True):
@@ -36,8 +35,15 @@ def attribute_loss(logits: list[Tensor], shown: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
-    """Trains from ImageNet's features and writes judge.safetensors to where the evaluation looks for it."""
+def train_judge(
+    domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0
+) -> None:
+    """Trains from ImageNet's features and writes the file that the evaluation reads (`domain` is not used).
+
+    Raises:
+        DataError: there is no rendered set.
+    """
+    preset = PRESETS["judge"]
     rendered = data.load(images)
     shown = torch.from_numpy(rendered.attributes)
     judge = Judge()
@@ -45,11 +51,13 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
         {k.removeprefix("features."): v for k, v in mobilenet.state().items() if "features" in k}
     )
     judge = mobilenet.quicken(judge).train().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(judge.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02)
+    optimizer = torch.optim.AdamW(
+        judge.parameters(), lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.02
+    )
 
-    def step(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Half of the pictures as they are, half augmented: it has to judge soft drawings too."""
-        indices = rng.integers(len(rendered), size=BATCH)
+    def loss_of(rng: np.random.Generator) -> Loss:
+        """Half of the pictures are augmented: the judge sees the generator's soft pictures too."""
+        indices = rng.integers(len(rendered), size=preset.batch)
         pictures = rendered.batch(indices)
         pictures = torch.cat([data.augment(pictures[::2], rng), pictures[1::2]])
         indices = np.concatenate([indices[::2], indices[1::2]])
@@ -60,10 +68,9 @@ def train(images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> No
             "attributes": attribute_loss(logits, shown[indices]),
             "person": (1 - F.cosine_similarity(person, person_place)).mean(),
         }
-        loss = losses["attributes"] + PERSON * losses["person"]
+        loss = losses["attributes"] + JUDGE_PERSON * losses["person"]
         return loss, {k: v.item() for k, v in losses.items()}
 
-    stage = stage_of("judge", max(1, int(STEPS * scale)), judge, optimizer, step)
-    run(stage, folder, resume=resume)
-    PATH.parent.mkdir(parents=True, exist_ok=True)
-    runs.write(PATH.parent, "judge", stage.state["average"].module.state_dict())
+    training = gradient_run("judge", preset.scaled_steps(scale), judge, optimizer, loss_of)
+    run(training, folder, resume=resume)
+    save_weights(PATH, training.state["average"].module.state_dict())

@@ -1,8 +1,8 @@
-"""Edits to learn from with everything that frozen networks say of them computed once.
+"""Edits to learn from, with the outputs of frozen networks computed once.
 
-The first stages of the adapter repeat the same pictures and the same kinds of prompts thousands of times, while
-encoder and text tower stay as they are. Their answers fit into memory; a step is then the adapter and the style heads
-alone, several times as many edits an hour.
+The first stages of the adapter repeat the same pictures and kinds of prompts thousands of times, while the encoder's
+trunk and the text tower are frozen. Their outputs fit into memory; a step then runs the adapter and the style heads
+alone, which allows several times as many edits an hour.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from clipinverter.training.objective import Teachers
 from clipinverter.training.portraits import data, edits
 
 EDITS = 60_000
-AT_ONCE = 64
+CHUNK = 64  # edits that are embedded at once
 
 
 @dataclass(frozen=True)
 class Edits:
-    """picture [N]: which render; text [N, text_dim]: its prompt; shift [N, D]: how w changes when it comes true;
-    asked [N, K]: as for `training.edits`."""
+    """picture [N]: index of the render; text [N, text_dim]: embedded prompt; shift [N, D]: change of the exact w when
+    it comes true; asked [N, K] bool: see `edits.EditBatch`."""
 
     picture: Tensor
     text: Tensor
@@ -43,7 +43,7 @@ class Edits:
 def known_edits(
     teachers: Teachers, rendered: data.RenderedSet, folder: Path, count: int = EDITS
 ) -> Edits:
-    """`count` prompts for renders, the same for the same text-image model: kept in a file, they take minutes."""
+    """`count` edits of renders. They take minutes and are kept in a file by the digest of the text-image model."""
     from tqdm import trange
 
     digest = hashlib.sha256((folder / "clip.safetensors").read_bytes()).hexdigest()[:8]
@@ -52,8 +52,8 @@ def known_edits(
         rng = np.random.default_rng(20235)
         style_dim = teachers.generator.style_dim
         found = []
-        for _ in trange(-(-count // AT_ONCE), desc="edits"):
-            picture = rng.integers(len(rendered), size=AT_ONCE)
+        for _ in trange(-(-count // CHUNK), desc="edits"):
+            picture = rng.integers(len(rendered), size=CHUNK)
             wanted = edits.sample(rendered.latents[picture], rendered.frequency, rng)
             with bfloat16():
                 text = teachers.text_image.embed_text(wanted.prompts)
@@ -68,23 +68,23 @@ def known_edits(
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Of M renders as they are, then augmented. features: the encoder's maps [2 M, ...], in 16 bits; w_plus
-    [2 M, rows, D]: what its rows say, likewise; w [M, D]: the truth."""
+class EncodedSet:
+    """M renders as they are, then the same augmented. features: the encoder's maps [2 M, C, H, W] in bfloat16; w_plus
+    [2 M, rows, D]: predicted latents in bfloat16; w [M, D]: exact latents."""
 
     features: Features
     w_plus: Tensor
     w: Tensor
 
     def missed(self, pictures: Tensor) -> Tensor:
-        """What the rows miss of the truth for pictures [B], [B, rows, D]."""
+        """The exact minus the predicted latents, [B, rows, D], of pictures with indices [B]."""
         return self.w[pictures % len(self.w), None] - self.w_plus[pictures].float()
 
 
 @torch.no_grad()
-def seen(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> Seen:
-    """What the encoder makes of all renders as they are, then of all augmented, for the sake of photographs; with
-    `coarse` c3 and the base row alone, empty tensors in place of the other maps."""
+def encode_set(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> EncodedSet:
+    """Encodes all renders as they are, then augmented to look like photographs; with `coarse` c3 and the base row only,
+    with empty tensors in place of the other maps."""
     encoder, rng = teachers.encoder, np.random.default_rng(20236)
     maps: tuple[list[Tensor], ...] = ([], [], [])
     w_plus = []
@@ -96,5 +96,5 @@ def seen(teachers: Teachers, rendered: data.RenderedSet, *, coarse: bool) -> See
         for level, x in enumerate(found):
             kept = x[:0] if coarse and level < 2 else x
             maps[level].append(kept.bfloat16().contiguous())
-    true = w_of(rendered.latents, teachers.generator.style_dim)
-    return Seen(tuple(torch.cat(parts) for parts in maps), torch.cat(w_plus), true)
+    exact = w_of(rendered.latents, teachers.generator.style_dim)
+    return EncodedSet(tuple(torch.cat(parts) for parts in maps), torch.cat(w_plus), exact)

@@ -1,64 +1,77 @@
-"""Stage two: CLIPRemapper (paper, sections 3.3 and 3.4). Only the text MLPs and the lambdas learn.
+"""Stage two: CLIPRemapper (paper, sections 3.3 and 3.4). Only its text MLPs and lambdas learn.
 
-The authors also add 0.35 times L2 and LPIPS of the picture before remapping. With adapter and encoder frozen it has no
-gradient, so it is left out.
+The authors also add 0.35 times L2 and LPIPS between the remapped picture and the one before remapping. It is left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from clipinverter.domains import Domain
-from clipinverter.models.adapter import RESIDUAL_SCALE
-from clipinverter.training.loop import Stage, bfloat16, cosine, run, set_rate
-from clipinverter.training.objective import STAGE_TWO, Teachers, edit_loss, make_batch
+from clipinverter.models.adapter import moved
+from clipinverter.training.loop import Loss, bfloat16, gradient_run, run
+from clipinverter.training.objective import edit_loss
 from clipinverter.training.portraits import data
-from clipinverter.weights import runs
-
-STEPS, BATCH = 300, 8
-RATE = 1e-3  # the authors' 1.5e-4 is for 20,000 steps
-LOSSES = replace(STAGE_TWO, counterfactual=4.0)
+from clipinverter.training.portraits.batches import load_teachers, make_batch
+from clipinverter.training.presets import PRESETS
+from clipinverter.weights.folder import RunWeights
 
 
-def train(domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0) -> None:
-    """Trains the remapper and writes remapper.safetensors: the generator with its remapper."""
-    steps = max(1, int(STEPS * scale))
+def train_remapper(
+    domain: Domain, images: Path, folder: Path, *, resume: bool, scale: float = 1.0
+) -> None:
+    """Trains the remapper and writes remapper.safetensors: the generator with its remapper.
+
+    Raises:
+        DataError: there is no rendered set.
+        CheckpointError: a stage before has not written its weights.
+    """
+    preset = PRESETS["remapper"]
     rendered = data.load(images)
-    teachers = Teachers.load(folder, domain)
-    adapter = runs.adapter(folder, domain)
+    weights = RunWeights(domain, folder)
+    teachers = load_teachers(weights)
+    adapter = weights.adapter()
     generator = teachers.generator
     learning = [*generator.affine_mlps.parameters(), *generator.lambdas]
     for parameter in learning:
         parameter.requires_grad_(True)
-    # The MLPs begin at the average latent, so that the first blends lead towards the mean face.
+    # The MLPs start at the average latent, so that the first blends lead towards the mean face.
     for row, mlp in enumerate(generator.affine_mlps):
         mlp[-1].weight.data.mul_(0.1)
         mlp[-1].bias.data.copy_(teachers.latent_avg[row + 1])
-    optimizer = torch.optim.AdamW(learning, lr=RATE, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(learning, lr=preset.rate, weight_decay=0.0)
 
     def draw(w_plus: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         return generator(w_plus, generator.remap_vectors(text).float(), noise="none").float()
 
-    def step(i: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate(optimizer, cosine(i, steps, warmup=20))
+    def loss_of(rng: np.random.Generator) -> Loss:
         with bfloat16():
-            batch = make_batch(teachers, rendered, BATCH, rng)
+            batch = make_batch(teachers, rendered, preset.batch, rng)
             with torch.no_grad():
                 residual = teachers.encoder.heads(*adapter(batch.features, batch.prompt)).float()
-                w_plus = batch.w_plus + RESIDUAL_SCALE * residual
+                w_plus = moved(batch.w_plus, residual)
                 truth = generator(batch.w_plus + batch.shift, noise="none").float()
             drawn = draw(w_plus, batch.prompt)
-            loss, numbers = edit_loss(teachers, LOSSES, drawn, truth, w_plus, batch, adapter, draw)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+            loss, numbers = edit_loss(
+                teachers, preset.losses, drawn, truth, w_plus, batch, adapter, draw
+            )
         lambdas = torch.stack(list(generator.lambdas)).mean().item()
-        return numbers | {"lambda": lambdas}
+        return loss, {**numbers, "lambda": lambdas}
 
-    state = {"generator": generator, "optimizer": optimizer}
-    run(Stage("remapper", steps, state, step), folder, resume=resume)
-    runs.write(folder, "remapper", generator.state_dict())
+    training = gradient_run(
+        "remapper",
+        preset.scaled_steps(scale),
+        generator,
+        optimizer,
+        loss_of,
+        key="generator",
+        warmup=20,
+        floor=0.05,
+        max_norm=None,
+        averaged=False,
+    )
+    run(training, folder, resume=resume)
+    weights.write("remapper", generator.state_dict())

@@ -1,4 +1,6 @@
-"""`python -m clipinverter.training.styleclip relevance|train-mapper`: makes what StyleCLIP's methods need."""
+"""`python -m clipinverter.training.styleclip relevance|train-mapper`: prepares StyleCLIP's global directions and latent
+mappers for a domain.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,7 @@ from pathlib import Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m clipinverter.training.styleclip", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m clipinverter.styleclip", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     relevance = commands.add_parser("relevance", help="measure what every style channel does")
     relevance.add_argument("--images", type=int, default=16, help="random people for each channel")
@@ -25,10 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     from clipinverter.domains import get_domain
+    from clipinverter.errors import UserError
     from clipinverter.methods.latent_mapper import folder_of
     from clipinverter.methods.settings import settings_of
-    from clipinverter.request import PromptError, check_prompt
-    from clipinverter.weights.files import CheckpointError
+    from clipinverter.request import check_prompt
     from clipinverter.weights.load import load_models
 
     try:
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             measure(models, target, run, options.images)
             return 0
-        from clipinverter.training.styleclip.latent_mapper import train
+        from clipinverter.training.styleclip.latent_mapper import train_mapper
 
         prompts = options.prompts or settings_of(domain).mapper_prompts
         for prompt in [check_prompt(prompt) for prompt in prompts]:
-            print(train(models, prompt, target, run, options.steps))
-    except (CheckpointError, PromptError, ValueError) as error:
+            print(train_mapper(models, prompt, target, run, options.steps))
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -19,20 +19,20 @@ from clipinverter.methods.relevance import digest
 from clipinverter.methods.settings import Settings, settings_of
 from clipinverter.models.latent_mapper import SCALE, LevelsMapper
 from clipinverter.models.losses import clip_loss, identity_loss
-from clipinverter.training.loop import Stage, cosine, run, set_rate
+from clipinverter.training.loop import Loss, gradient_run, run
+from clipinverter.training.presets import MAPPER_BATCH
 from clipinverter.weights.files import load_weights, save_weights
 from clipinverter.weights.load import Models
 
-LATENTS = 1024  # inverted pictures to learn on
-BATCH = 4
+LATENTS = 1024  # inverted pictures to learn from
 
 
-def train(
+def train_mapper(
     models: Models, prompt: str, target: Path, folder: Path, steps: int | None = None
 ) -> Path:
     """Trains the mapper of a prompt; returns its file in `target`.
 
-    The state is kept under `folder`, by the digest of the networks: a run that was killed goes on where it was.
+    The state is kept under `folder`, by the digest of the networks: a run that was killed goes on where it stopped.
     """
     settings = settings_of(models.domain)
     steps = steps or settings.mapper_steps
@@ -43,26 +43,33 @@ def train(
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.mapper_rate)
     text = models.text_image.embed_text([prompt])
 
-    def step(i: int, rng: np.random.Generator) -> dict[str, float]:
-        set_rate(optimizer, cosine(i, steps, warmup=min(20, steps)))
-        rows = torch.from_numpy(rng.integers(len(latents), size=BATCH))
+    def loss_of(rng: np.random.Generator) -> Loss:
+        rows = torch.from_numpy(rng.integers(len(latents), size=MAPPER_BATCH))
         w_plus = latents[rows].to(models.device)
-        loss, numbers = objective(models, settings, w_plus, SCALE * network(w_plus), text)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return numbers
+        return objective(models, settings, w_plus, SCALE * network(w_plus), text)
 
-    state = {"network": network, "optimizer": optimizer}
-    run(Stage(f"{PREFIX}{slug(prompt)}", steps, state, step), folder, resume=True)
-    path = target / f"{PREFIX}{slug(prompt)}.safetensors"
+    name = f"{PREFIX}{slug(prompt)}"
+    training = gradient_run(
+        name,
+        steps,
+        network,
+        optimizer,
+        loss_of,
+        key="network",
+        warmup=min(20, steps),
+        floor=0.05,
+        max_norm=None,
+        averaged=False,
+    )
+    run(training, folder, resume=True)
+    path = target / f"{name}.safetensors"
     save_weights(path, network.state_dict())
     return path
 
 
 def objective(
     models: Models, settings: Settings, w_plus: Tensor, move: Tensor, text: Tensor
-) -> tuple[Tensor, dict[str, float]]:
+) -> Loss:
     """The mapper's loss for latents and their moves [B, n_latent, D] and an embedding [1, text_dim] (section 5)."""
     drawn = models.generator(w_plus + move)
     parts = {
@@ -79,13 +86,13 @@ def objective(
 
 @torch.no_grad()
 def inversions(models: Models, folder: Path, count: int) -> Tensor:
-    """Latents [count, n_latent, D] of inverted pictures of random people; made once, kept in `folder`."""
+    """Latents [count, n_latent, D] of inverted random pictures of the generator; made once and kept in `folder`."""
     path = folder / "inversions.safetensors"
     if not path.is_file():
         generator, rng = models.generator, torch.Generator().manual_seed(2)
         found = []
-        for _ in range(0, count, BATCH):
-            z = torch.randn(BATCH, generator.style_dim, generator=rng).to(models.device)
+        for _ in range(0, count, MAPPER_BATCH):
+            z = torch.randn(MAPPER_BATCH, generator.style_dim, generator=rng).to(models.device)
             w_plus = generator.mapping(z)[:, None].expand(-1, generator.n_latent, -1)
             seen = F.interpolate(
                 generator(w_plus).clamp(-1, 1), size=models.domain.encoder_size, mode="area"
