@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clipinverter.portraits.hair_words import COLOURS, HAIR, HAIRED, LENGTHS, STYLES, TEXTURES
-from clipinverter.portraits.words import ANYBODY, FACES, MAN, OF_PEOPLE, WOMAN, WORDS, Words
+from clipinverter.portraits.words import WORDS, Words
+
+WOMAN = ("woman", "lady", "female", "female person")
+MAN = ("man", "guy", "male", "gentleman", "male person")
+FACES = ("face", "human face")  # nobody says "a face who has", or "a pale-skinned face"
+ANYBODY = ("person", "individual", "adult", *FACES)
+OF_PEOPLE = ("black", "white")  # said of people; alone they could mean hair or clothes
 
 
 def _pick(options: Sequence[str], rng: np.random.Generator) -> str:

@@ -1,6 +1,12 @@
 """How people say what hair is like; `{}` in hair styles stands for colour and texture."""
 
-from clipinverter.portraits.words import split
+from __future__ import annotations
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The phrases of a list with commas."""
+    return tuple(phrase.strip() for phrase in text.split(","))
+
 
 # Hair is said as one phrase: "long wavy red hair", "a blond bob", "black hair tied in a bun".
 COLOURS = {

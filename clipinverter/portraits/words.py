@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clipinverter.portraits.hair_words import split
+
 
 @dataclass(frozen=True)
 class Words:
@@ -28,17 +30,6 @@ class Words:
 def _words(**phrases: str) -> Words:
     return Words(**{kind: split(text) for kind, text in phrases.items()})
 
-
-def split(text: str) -> tuple[str, ...]:
-    """The phrases of a list with commas."""
-    return tuple(phrase.strip() for phrase in text.split(","))
-
-
-WOMAN = ("woman", "lady", "female", "female person")
-MAN = ("man", "guy", "male", "gentleman", "male person")
-FACES = ("face", "human face")  # has no eyes to be "who has", and no skin colour as an adjective
-ANYBODY = ("person", "individual", "adult", *FACES)
-OF_PEOPLE = ("black", "white")  # said of people; alone they could mean hair or clothes
 
 WORDS: dict[str, Words] = {
     "young": _words(
