@@ -1,4 +1,4 @@
-"""ImageNet's MobileNetV2 in training: its weights, and what makes it quick on a CPU."""
+"""MobileNetV2 in training: its ImageNet weights, a perceptual distance, and changes that make it fast on a CPU."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def state() -> dict[str, Tensor]:
 
 
 def load_in_order(net: nn.Module, tensors: Iterable[Tensor]) -> None:
-    """Fills a MobileNetV2, or its beginning, from another library's: timm's and torchvision's are the same layers in
-    the same order under other names.
+    """Fills a MobileNetV2, or its first layers, with the weights of another library: timm's and torchvision's networks
+    have the same layers in the same order under different names.
 
     Raises:
-        ValueError, RuntimeError: there are more or fewer tensors than the network has, or one has another shape.
+        ValueError, RuntimeError: number or shapes of the tensors differ from the network's.
     """
     net.load_state_dict(dict(zip(net.state_dict(), tensors, strict=True)))
 
 
 class Float32Conv2d(nn.Conv2d):
-    """A convolution that autocast does not reach."""
+    """A convolution that computes in float32 under autocast."""
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
@@ -54,9 +54,9 @@ class Float32Conv2d(nn.Conv2d):
 
 
 def quicken(net: nn.Module) -> nn.Module:
-    """Lets strided depthwise convolutions compute in float32, in place; parameters stay where they are.
+    """Makes strided depthwise convolutions compute in float32, in place and without changing parameters.
 
-    On CPUs their bfloat16 gradient has no fast kernel: three of them took four fifths of the gradient.
+    CPUs have no fast kernel for their bfloat16 gradient: three of them took four fifths of the backward pass.
     """
     for module in net.modules():
         if type(module) is nn.Conv2d and module.groups > 1 and module.stride != (1, 1):
@@ -65,7 +65,7 @@ def quicken(net: nn.Module) -> nn.Module:
 
 
 def fold(net: nn.Module) -> nn.Module:
-    """Multiplies frozen batch norms into the convolutions before them, in place: the same function with fewer steps."""
+    """Merges frozen batch norms into the convolutions before them, in place: the same function, less work."""
     for parent in net.modules():
         if isinstance(parent, nn.Sequential):
             for (name, conv), (following, norm) in pairwise(list(parent.named_children())):
@@ -76,8 +76,8 @@ def fold(net: nn.Module) -> nn.Module:
 
 
 def plain_tower(visual: nn.Module) -> nn.Module:
-    """A trained image tower of the portraits' text-image model, frozen, as a chain of plain layers: the same function,
-    twice as fast."""
+    """The trained image tower of the portraits' text-image model, frozen, as a sequence of plain layers: the same
+    function, twice as fast. Images [B, 3, S, S] -> embeddings [B, D]."""
     from torchvision.models import mobilenet_v2
 
     features = mobilenet_v2(weights=None).features
@@ -104,7 +104,7 @@ class Perceptual(nn.Module):
         self.layers = quicken(layers).requires_grad_(False)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Images [B, 3, S, S] in [-1, 1] -> unit feature maps."""
+        """Images [B, 3, S, S] in [-1, 1] -> feature maps [B, C, H, W] of unit length at each position."""
         x = images * 2.2 + 0.2  # close to ImageNet's mean and deviation
         maps = []
         for index, layer in enumerate(self.layers):
@@ -114,7 +114,7 @@ class Perceptual(nn.Module):
         return maps
 
     def forward(self, images_hat: Tensor, images: Tensor) -> Tensor:
-        """Mean distance, 0 for equal images. Gradients flow into `images_hat` only."""
+        """Mean distance of images [B, 3, S, S], 0 for equal ones. Gradients flow into `images_hat` only."""
         with torch.no_grad():
             wanted = self.features(images)
         pairs = zip(self.features(images_hat), wanted, strict=True)
