@@ -8,21 +8,29 @@ import os
 import sys
 from concurrent.futures import Future
 from threading import Thread
+from urllib.parse import urlsplit
 
 from clipinverter.domains import DomainError, get_domain
-from clipinverter.ui.demo import create_demo, launch_options
+from clipinverter.ui import hosting
+
+log = logging.getLogger(__name__)
 
 try:
     domain = get_domain(os.environ.get("DOMAIN") or "portraits")
-except DomainError as error:
+    hosting.check_ports()
+except (DomainError, hosting.HostError) as error:
     sys.exit(str(error))
+hosting.spare_loopback_the_proxy()
+hosting.open_folder()
+
+from clipinverter.ui.demo import create_demo, launch_options  # noqa: E402  it reads the environment
+
 editor: Future = Future()
 demo = create_demo(editor.result, domain)
 
 
 def load() -> None:
     """Makes the editor; a failure becomes the answer to every request."""
-    log = logging.getLogger(__name__)
     try:
         from clipinverter.editor import Editor
         from clipinverter.weights.load import load_models
@@ -42,7 +50,20 @@ def load() -> None:
         log.error("The first edit failed: %s", error)
 
 
+def serve() -> None:
+    """Opens the port and says where the page is if not where one would look."""
+    first = hosting.first_port()
+    try:
+        demo.launch(prevent_thread_lock=True, **launch_options())
+    except OSError as error:
+        log.debug("The server did not start", exc_info=error)
+        sys.exit(f"Port {first} can't be used: another program has it, or this user may not.")
+    port = urlsplit(demo.local_url).port
+    if port != first:
+        print(f"Port {first} is in use, so the page is on port {port}.", flush=True)
+
+
 if __name__ == "__main__":
-    demo.launch(prevent_thread_lock=True, **launch_options())
+    serve()
     Thread(target=load, daemon=True).start()
     demo.block_thread()

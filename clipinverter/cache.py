@@ -33,12 +33,20 @@ class Cache(Generic[V]):
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Hashable, compute: Callable[[], V]) -> tuple[V, bool]:
+    def get(
+        self,
+        key: Hashable,
+        compute: Callable[[], V],
+        retry: type[Exception] | tuple[type[Exception], ...] = (),
+    ) -> tuple[V, bool]:
         """The value of `key` and whether it was there already.
 
         If it is not, `compute` makes it, outside of the lock. Threads that ask for the same key
         meanwhile wait for that result. An exception reaches all of them and is not kept: the next
         call computes again. A value larger than `max_bytes` is returned but not kept.
+
+        Args:
+            retry: exceptions of another thread's `compute` after which this thread computes itself.
         """
         with self._lock:
             if key in self._kept:
@@ -49,7 +57,10 @@ class Cache(Generic[V]):
             if owner:
                 future = self._running[key] = Future()
         if not owner:
-            return future.result(), True
+            try:
+                return future.result(), True
+            except retry:
+                return self.get(key, compute, retry)
         try:
             value = compute()
             size = self.size_of(value)

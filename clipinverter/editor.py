@@ -1,7 +1,9 @@
 """The Editor: a photo becomes an Inversion, an Inversion and a prompt become an Edit.
 
     photo - align - crop - trunk - c1,c2,c3 - heads - codes - w_plus   once a photo: Inversion
+    w_plus, crop - pivotal tuning - a generator that draws this photo  once a photo: Tuning
     an Inversion, a prompt and a strength                              `methods/`: Edit
+    an Edit, the photo                                                 the whole photo, edited
 
 Caches are keyed by content and shared by all sessions; results are frozen. A new prompt does not run
 the trunk, and a new strength runs nothing but the generator. Baykal et al., "CLIP-Guided StyleGAN
@@ -9,33 +11,53 @@ Inversion for Text-Driven Real Image Editing" (ACM TOG 2023), section 3.
 """
 
 import functools
+import math
 import os
 import sys
+import time
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from clipinverter.cache import Cache
-from clipinverter.methods.base import OnPreview, OnStep, Session
+from clipinverter.methods.base import OnPreview, OnStep, Session, StageTimer, Stopped, step_name
 from clipinverter.methods.clipinverter import CLIPInverter
 from clipinverter.photo import align
 from clipinverter.photo.faces import Face, Point, face_of_eyes
 from clipinverter.photo.load import as_crop, load_photo
+from clipinverter.photo.paste import paste
 from clipinverter.photo.tensors import to_pil, to_tensor
 from clipinverter.results import (
     Edit,
     Inversion,
+    Stage,
     copy_of,
     size_of_faces,
+    size_of_image,
     size_of_inversion,
 )
+from clipinverter.tuning import Tuning, tune, tuned
 from clipinverter.weights.load import Models
 
 Photo = str | os.PathLike[str] | bytes | Image.Image
+DRAWN_WELL = 26.0  # dB between inversion and crop, from which tuning gains little
 Align = Literal["auto", "none"] | tuple[Point, Point]
+
+
+class _Tuned(NamedTuple):
+    """A tuning, the image that it gives w_plus, and the stage that it took."""
+
+    tuning: Tuning
+    image: Image.Image
+    stage: Stage
+
+
+def size_of_tuned(tuned: _Tuned) -> int:
+    return tuned.tuning.nbytes + size_of_image(tuned.image)
 
 
 class Editor:
@@ -57,6 +79,7 @@ class Editor:
         self._digests: Cache[str] = Cache(2**20, sys.getsizeof)
         self._faces: Cache[tuple[Face, ...]] = Cache(2**20, size_of_faces)
         self._inversions: Cache[Inversion] = Cache(cache_bytes // 2, size_of_inversion)
+        self._tunings: Cache[_Tuned] = Cache(cache_bytes // 2, size_of_tuned)
 
     def invert(
         self,
@@ -97,6 +120,58 @@ class Editor:
         )
         return copy_of(inversion, cached=hit)
 
+    def tune(
+        self,
+        inversion: Inversion,
+        on_step: OnStep | None = None,
+        on_preview: OnPreview | None = None,
+        detail: bool = True,
+    ) -> Inversion:
+        """Teaches a copy of the generator to draw this photo: pivotal tuning, see `tuning.tune`.
+
+        Args:
+            inversion: from `invert` of this Editor.
+            on_step: called with "step 1 of 70" and so on; one that raises `Stopped` ends the tuning within a step.
+            on_preview: called with the image as it is drawn so far, every few steps.
+            detail: whether edits get the photo's own detail back where they leave it alone, see `photo.detail`. At
+                strength 0 the image is then the crop itself, and all images have its size.
+
+        Returns:
+            The same inversion with a tuning; `image` is drawn by the tuned generator. All methods draw with it.
+
+        Raises:
+            Stopped: a callback raised it; nothing is kept.
+        """
+        key = inversion.key
+        tuned, hit = self._tunings.get(
+            key, lambda: self._tune(inversion, on_step, on_preview), retry=Stopped
+        )
+        stage = tuned.stage._replace(cached=hit)
+        return replace(
+            inversion,
+            image=tuned.image.copy(),
+            w_plus=tuned.tuning.w_plus,
+            tuning=tuned.tuning,
+            detail=detail,
+            stages=(*inversion.stages, stage),
+        )
+
+    def needs_tuning(self, inversion: Inversion) -> bool:
+        """Whether a photo gains by tuning, and this machine can tune in seconds.
+
+        Portraits that the embedded domain rendered are drawn well without it. On a CPU, models above 512 px
+        take minutes; `tune` works there all the same.
+        """
+        m = self.models
+        quick = m.device.type == "cuda" or m.domain.image_size <= 512
+        return quick and psnr(inversion.image, inversion.crop) < DRAWN_WELL
+
+    def tuned(self, inversion: Inversion, detail: bool = True) -> Inversion | None:
+        """The tuned inversion if it is in the cache, see `tune`; never computes."""
+        if self._tunings.find(inversion.key) is None:
+            return None
+        return self.tune(inversion, detail=detail)
+
     def edit(
         self,
         inversion: Inversion,
@@ -108,9 +183,9 @@ class Editor:
         """Edits an inverted photo with CLIPInverter.
 
         Args:
-            inversion: from `invert` of this Editor.
+            inversion: from `invert` of this Editor, or from `tune`.
             prompt: the wanted look, in words, e.g. "a smiling woman with red hair".
-            strength: 0 to 2. 0 gives `inversion.image` bit for bit, 1 the paper's edit; both the
+            strength: 0 to 2. 0 gives `inversion.unedited` bit for bit, 1 the paper's edit; both the
                 residual and the remapper's pull scale with it.
             on_step: called with the name of each stage before it runs.
             on_preview: called with the edit in 256 px while one larger than 512 px is drawn.
@@ -121,6 +196,41 @@ class Editor:
             CheckpointError: the text-image model, read with the first prompt, is damaged.
         """
         return self._method.edit(inversion, prompt, strength, on_step, on_preview)
+
+    def paste(self, photo: Image.Image, edit: Edit, on_step: OnStep | None = None) -> Edit:
+        """Puts the edited face back into the whole photo, see `photo.paste`.
+
+        Args:
+            photo: RGB, what was inverted, as `load_photo` gives it.
+
+        Returns:
+            The edit with the whole photo as its image.
+        """
+        timer = StageTimer(self.models.device, on_step)
+        with timer("paste"):
+            image = paste(photo, edit.inversion, edit.image)
+        return replace(edit, image=image, stages=edit.stages + timer.stages)
+
+    def _tune(
+        self, inversion: Inversion, on_step: OnStep | None, on_preview: OnPreview | None
+    ) -> _Tuned:
+        def announce(step: int, steps: int) -> None:
+            if on_step:
+                on_step(step_name(step, steps))
+
+        start = time.perf_counter()
+        tuning = tune(
+            self.models,
+            inversion.w_plus,
+            inversion.crop,
+            announce,
+            on_preview,
+            turn=self.session.compute,
+        )
+        with self.session.compute():
+            generator = tuned(self.models.generator, tuning)
+            image = to_pil(generator(tuning.w_plus.to(self.models.device)))
+        return _Tuned(tuning, image, Stage("tuning", (time.perf_counter() - start) * 1000))
 
     def _invert(
         self,
@@ -136,14 +246,16 @@ class Editor:
             with run("align"):
                 if align_mode == "none":
                     faces, face, quad = (), 0, None
-                    crop = as_crop(photo)
+                    crop = seen = as_crop(photo)
                 else:
                     if align_mode == "auto":
                         faces, _ = self._faces.get(digest, lambda: tuple(align.detect_faces(photo)))
                     else:
                         faces, face = (face_of_eyes(*align_mode),), 0
-                    crop, quad = align.align_face(photo, align.choose(faces, face).landmarks)
-                images = to_tensor(crop, m.domain.encoder_size).to(m.device)
+                    seen, quad = align.align_face(photo, align.choose(faces, face).landmarks)
+                    size = align.crop_size(quad)
+                    crop = seen if size == seen.width else align.cut_out(photo, quad, size)
+                images = to_tensor(seen, m.domain.encoder_size).to(m.device)
             with run("trunk"):
                 features = m.encoder.trunk_features(images)
             with run("heads"):
@@ -154,6 +266,14 @@ class Editor:
             return Inversion(
                 key, crop, image, w_plus.cpu(), (c1, c2, c3), quad, faces, face, run.stages
             )
+
+
+def psnr(image: Image.Image, crop: Image.Image) -> float:
+    """How alike two pictures are at the size of the first, in dB; infinite for equal ones."""
+    pair = (image, crop.resize(image.size, Image.Resampling.BOX))
+    a, b = (np.asarray(x, dtype=np.float32) for x in pair)
+    error = float(np.square(a - b).mean())
+    return float("inf") if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def photo_digest(photo: Image.Image) -> str:

@@ -23,6 +23,10 @@ class StrengthError(UserError):
 def check_prompt(prompt: str) -> str:
     """The prompt with its white space normalised. Raises PromptError, see `Editor.edit`."""
     prompt = " ".join(prompt.split()) if isinstance(prompt, str) else ""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can carry
+        raise PromptError("The prompt holds a character that is no text.") from None
     if not prompt:
         raise PromptError('Please describe the look that you want, e.g. "a smiling woman".')
     if len(prompt) > MAX_PROMPT_LENGTH:

@@ -1,15 +1,26 @@
 """What the Editor and the methods hand out: frozen results, and the memory that they take."""
 
+import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import safetensors.torch
+import torch
 from PIL import Image
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from clipinverter.models.ops import channels_last
 from clipinverter.photo.faces import Face
+from clipinverter.tuning import Tuning
+from clipinverter.weights.files import CheckpointError
+
+FORMAT = "clipinverter inversion 1"
+CHANGES = "tuning."  # prefix of the changed weights
 
 
 class Stage(NamedTuple):
@@ -61,7 +72,10 @@ class Inversion(_WithStages):
             top right), or None for a photo that was aligned already.
         faces: all faces of the photo, the largest first; empty when none were looked for.
         face: index of the face in the crop.
-        stages: all stages of the inversion, in order.
+        stages: all stages of the inversion and of its tuning, in order.
+        tuning: what the generator learnt of this photo, see `Editor.tune`; `image` is then drawn by the
+            tuned generator. None for the plain model.
+        detail: whether edits get the photo's own detail and resolution back; only with a tuning.
     """
 
     key: str
@@ -73,6 +87,33 @@ class Inversion(_WithStages):
     faces: tuple[Face, ...]
     face: int
     stages: tuple[Stage, ...]
+    tuning: Tuning | None = None
+    detail: bool = False
+
+    @property
+    def drawn_by(self) -> tuple[str, float | None, bool]:
+        """Key of whatever depends on the weights that draw this inversion."""
+        return self.key, self.tuning and self.tuning.loss, self.detail
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes everything that an edit needs to a safetensors file: latent, features, images, alignment and tuning.
+
+        Raises OSError where the file can't be written.
+        """
+        _save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Inversion":
+        """Reads a file that `save` wrote; its stages are marked as cached.
+
+        Raises CheckpointError for a file that is missing, damaged or something else.
+        """
+        return _load(path)
+
+    @property
+    def unedited(self) -> Image.Image:
+        """The image at strength 0: the crop itself with detail, `image` otherwise."""
+        return self.crop if self.detail else self.image
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +121,7 @@ class Edit(_WithStages):
     """An edited image, and how it was made.
 
     Attributes:
-        image: RGB, of the inversion's size.
+        image: RGB, of the size of `inversion.unedited`.
         residual: [1, n_latent, style_dim] on the CPU; strength s moves the latent by 0.1 s of it.
             None where a method moves the generator's style vectors instead.
         strength: 0 is the inversion itself, 1 the published edit.
@@ -132,3 +173,93 @@ def size_of(*tensors: Tensor) -> int:
 
 def size_of_image(image: Image.Image) -> int:
     return image.width * image.height * 4  # Pillow keeps RGB as four bytes a pixel
+
+
+def _save(inversion: Inversion, path: str | os.PathLike[str]) -> None:
+    """Writes an inversion. Raises OSError where the file can't be written."""
+    tensors = {
+        "w_plus": inversion.w_plus,
+        **{f"c{i}": feature for i, feature in enumerate(inversion.features, start=1)},
+        "crop": _pixels(inversion.crop),
+        "image": _pixels(inversion.image),
+    }
+    if inversion.quad is not None:
+        tensors["quad"] = torch.from_numpy(inversion.quad)
+    if inversion.faces:
+        tensors["landmarks"] = torch.from_numpy(np.stack([f.landmarks for f in inversion.faces]))
+        tensors["boxes"] = torch.tensor([f.box for f in inversion.faces], dtype=torch.float64)
+        tensors["scores"] = torch.tensor([f.score for f in inversion.faces], dtype=torch.float64)
+    meta = {
+        "key": inversion.key,
+        "face": inversion.face,
+        "detail": inversion.detail,
+        "stages": [[stage.name, stage.ms] for stage in inversion.stages],
+    }
+    if (tuning := inversion.tuning) is not None:
+        tensors |= {CHANGES + name: change for name, change in tuning.changes.items()}
+        meta["tuning"] = {
+            "steps": tuning.steps, "seconds": tuning.seconds, "loss": tuning.loss
+        }  # fmt: skip
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    header = {"format": FORMAT, "inversion": json.dumps(meta)}
+    safetensors.torch.save_file(tensors, path, metadata=header)
+
+
+def _load(path: str | os.PathLike[str]) -> Inversion:
+    """Reads a file that `save` wrote; its stages are marked as cached.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or something else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise CheckpointError(f"{path} holds no saved inversion.")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+        return _inversion(json.loads(header["inversion"]), tensors)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{path} is missing, damaged or no saved inversion. Save it again."
+        ) from error
+
+
+def _inversion(meta: dict, tensors: dict[str, Tensor]) -> Inversion:
+    faces: tuple[Face, ...] = ()
+    if "landmarks" in tensors:
+        rows = zip(
+            tensors["boxes"].tolist(), tensors["landmarks"].numpy(), tensors["scores"].tolist(),
+            strict=True,
+        )  # fmt: skip
+        faces = tuple(Face(tuple(box), landmarks, score) for box, landmarks, score in rows)
+    tuning = None
+    if "tuning" in meta:
+        changes = {
+            name.removeprefix(CHANGES): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(CHANGES)
+        }
+        tuning = Tuning(changes, tensors["w_plus"], **meta["tuning"])
+    return Inversion(
+        key=meta["key"],
+        crop=_image(tensors["crop"]),
+        image=_image(tensors["image"]),
+        w_plus=tensors["w_plus"],
+        features=tuple(channels_last(tensors[f"c{i}"]) for i in (1, 2, 3)),
+        quad=tensors["quad"].numpy() if "quad" in tensors else None,
+        faces=faces,
+        face=int(meta["face"]),
+        stages=as_cached(Stage(name, ms) for name, ms in meta["stages"]),
+        tuning=tuning,
+        detail=bool(meta["detail"]),
+    )
+
+
+def _pixels(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image.convert("RGB")))
+
+
+def _image(pixels: Tensor) -> Image.Image:
+    return Image.fromarray(pixels.numpy())

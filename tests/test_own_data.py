@@ -332,7 +332,7 @@ def test_two_processes_train_like_one(cats, folders, tmp_path, monkeypatch, runs
     assert max((moved[key] - value).abs().max() for key, value in start.items()) > 1e-3
 
 
-def test_from_two_stages_to_an_edit_on_the_page(cats, folders, tmp_path, capsys):
+def test_from_two_stages_to_an_edit_on_the_page(cats, folders, tmp_path, capsys, monkeypatch):
     run = tmp_path / "run"
     assert training(arguments("remapper", folders, run, "--steps", 2)) == 1
     assert "run python -m clipinverter.training adapter first" in capsys.readouterr().err
@@ -349,6 +349,7 @@ def test_from_two_stages_to_an_edit_on_the_page(cats, folders, tmp_path, capsys)
     assert training(["export", "--domain", "cats", "--run", str(run)]) == 0
 
     editor = Editor(load_models(cats, "cpu"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folders[0]))  # as if they had been uploaded
     photo = {"path": str(folders[0] / "2.jpg")}
     answer = api.answer(lambda: editor, photo, "a black cat", 1.0, "auto")  # without a face
     assert answer.after.size == (32, 32)

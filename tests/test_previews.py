@@ -43,7 +43,8 @@ def test_the_page_shows_the_preview_of_a_large_picture_first(tmp_path, monkeypat
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
     large = dataclasses.replace(DOMAIN, image_size=1024, channel_base=2048)
     editor = Editor(tiny_models(large))
-    path = tmp_path / "photo.png"
+    path = tmp_path / "served" / "photo.png"
+    path.parent.mkdir()
     picture().save(path)
     handler = handlers(large, lambda: editor)[0]
     request = {"path": str(path)}, "a smiling woman", 1.0, "none", Pointing(), 0

@@ -23,6 +23,7 @@ from clipinverter.domains import Domain
 from clipinverter.errors import UserError
 from clipinverter.models.adapter import moved
 from clipinverter.models.remapper import RemapperGenerator
+from clipinverter.photo.detail import add_detail
 from clipinverter.photo.tensors import to_pil
 from clipinverter.results import (
     Drawing,
@@ -33,14 +34,17 @@ from clipinverter.results import (
     size_of,
     size_of_drawing,
 )
+from clipinverter.tuning import tuned
 from clipinverter.weights.load import Models
 
 OnStep = Callable[[str], None]
 OnPreview = Callable[[Image.Image], None]
 
 INVERSION_STAGES = ("align", "trunk", "heads", "reconstruction")
-STRENGTH_STAGES = ("generator",)
+PHOTO_STAGES = (*INVERSION_STAGES, "tuning")
+STRENGTH_STAGES = ("generator", "detail", "paste")
 """Stages that run once a photo, and once a strength; all others run once a prompt."""
+GENERATORS = 2**28  # bytes that tuned generators may take; one of `portraits` takes 2^25
 
 
 class MethodError(UserError):
@@ -68,6 +72,11 @@ def command(domain: Domain, what: str) -> str:
     return f"python -m clipinverter.training.styleclip {what}{option}"
 
 
+class _Tuned(NamedTuple):
+    generator: RemapperGenerator
+    nbytes: int  # in float32; a tuning is kept in half precision
+
+
 class Session:
     """The networks, the compute lock, stage timing and the cache of images; safe to share between threads.
 
@@ -82,6 +91,18 @@ class Session:
         self.models = models
         self.drawings: Cache[Drawing] = Cache(cache_bytes, size_of_drawing)
         self._computing = threading.Lock()
+        self._tuned: Cache[_Tuned] = Cache(GENERATORS, lambda kept: kept.nbytes)
+
+    def generator_of(self, inversion: Inversion) -> RemapperGenerator:
+        """The generator that draws an inversion: the domain's, or one with the inversion's tuning."""
+        tuning = inversion.tuning
+        if tuning is None:
+            return self.models.generator
+        kept, _ = self._tuned.get(
+            inversion.drawn_by[:2],
+            lambda: _Tuned(tuned(self.models.generator, tuning), 2 * tuning.nbytes),
+        )
+        return kept.generator
 
     @contextmanager
     def compute(self, on_step: OnStep | None = None) -> Iterator[StageTimer]:
@@ -205,7 +226,7 @@ def make_edit(
     """
     stages = as_cached(move.stages) if cached else move.stages
     if strength == 0:
-        image = inversion.image.copy()
+        image = inversion.unedited.copy()
         stages += (Stage("generator", 0.0, cached=True),)
     else:
 
@@ -215,7 +236,7 @@ def make_edit(
         if key is None:
             drawing, hit = draw(), False
         else:
-            drawing, hit = session.drawings.get((inversion.key, key, strength), draw)
+            drawing, hit = session.drawings.get((inversion.drawn_by, key, strength), draw)
         image = drawing.image.copy()
         stages += as_cached(drawing.stages) if hit else drawing.stages
     return Edit(image, move.residual, strength, prompt, move.truncated, stages, inversion)
@@ -233,8 +254,12 @@ def _draw(
     show = on_preview and (lambda image: on_preview(to_pil(image)))
     with session.compute(on_step) as run:
         with run("generator"):
-            styles = move.styles(m.generator, inversion.w_plus.to(m.device), strength)
-            image = to_pil(m.generator.render(styles, on_preview=show))
+            generator = session.generator_of(inversion)
+            styles = move.styles(generator, inversion.w_plus.to(m.device), strength)
+            image = to_pil(generator.render(styles, on_preview=show))
+        if inversion.detail:
+            with run("detail"):
+                image = add_detail(image, inversion.image, inversion.crop)
         return Drawing(image, run.stages)
 
 
@@ -269,6 +294,6 @@ def times(edit: Edit) -> Times:
 
 
 def _per(stage: Stage) -> str:
-    if stage.name in INVERSION_STAGES:
+    if stage.name in PHOTO_STAGES:
         return "picture"
     return "strength" if stage.name in STRENGTH_STAGES else "prompt"

@@ -67,7 +67,7 @@ class LatentOptimization:
             on_preview: called with the edit so far after every step.
         """
         prompt, strength = check_prompt(prompt), check_strength(strength)
-        key = (inversion.key, prompt)
+        key = (inversion.drawn_by, prompt)
         move = self._moves.find(key)
         cached = move is not None
         finished = True
@@ -125,8 +125,9 @@ class _Run:
                 self.truncated = not m.text_image.fits(prompt)
                 self.text = m.text_image.embed_text([prompt])
             self.text_stages = run.stages
+            self.generator = session.generator_of(inversion)
             self.start = inversion.w_plus.to(m.device)
-            self.person = person_features(m, m.generator(self.start))
+            self.person = person_features(m, self.generator(self.start))
         self.latent = self.start.clone().requires_grad_()
         self.optimizer = torch.optim.Adam([self.latent], lr=settings.rate)
         self.lowest = math.inf
@@ -138,7 +139,7 @@ class _Run:
         m, s = self.session.models, self.settings
         with self.session.compute() as run:
             with run("optimisation"), torch.enable_grad():
-                image = m.generator(self.latent)
+                image = self.generator(self.latent)
                 loss = clip_loss(image_features(m, image), self.text).sum()
                 loss = loss + s.l2 * (self.latent - self.start).square().sum()
                 if self.person is not None:

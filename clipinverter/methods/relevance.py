@@ -107,7 +107,7 @@ def _entry(path: Path, key: str) -> Tensor:
     weights = load_weights(path)
     if key not in weights:
         raise CheckpointError(
-            f"{path} lacks `{key}`. Make it again, by `python -m clipinverter.styleclip relevance`."
+            f"{path} lacks `{key}`. Make it again, by `python -m clipinverter.training.styleclip relevance`."
         )
     return weights[key]
 

@@ -69,12 +69,21 @@ def align_face(
     landmarks: [68, 2] in pixels of the photo. Raises ValueError when they don't span a face.
     """
     quad = ffhq_quad(landmarks)
+    return cut_out(photo, quad, size), quad
+
+
+def cut_out(photo: Image.Image, quad: np.ndarray, size: int) -> Image.Image:
+    """The quad [4, 2] of an RGB photo as a picture of size x size pixels."""
     image, inner = shrink(photo, quad, size)
     image, inner = cut(image, inner)
     image, inner = pad(image, inner)
     corners = tuple((inner + 0.5).ravel())
-    crop = image.transform((size, size), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
-    return crop, quad
+    return image.transform((size, size), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
+
+
+def crop_size(quad: np.ndarray, largest: int = 1024) -> int:
+    """Pixels a side that show all that the photo has in the quad, from 256 to `largest`."""
+    return max(256, min(largest, round(_side(quad))))
 
 
 def ffhq_quad(landmarks: np.ndarray) -> np.ndarray:

@@ -23,8 +23,10 @@ CROP_EYES = ((0.375, 0.475), (0.625, 0.475))  # in an aligned crop of side 1, as
 def paste(photo: Image.Image, inversion: Inversion, after: Image.Image) -> Image.Image:
     """The photo with its face edited: a new RGB picture of the photo's size.
 
-    The colours of `inversion.image` are matched to those of the photo and `after` is corrected
-    likewise, so that what the edit changes on purpose stays changed. The mask is the face; hair and
+    With detail, `after` is the crop but for what the edit changed. That change is added to the photo,
+    and all other pixels stay as they are. Without detail, `after` is the generator's drawing: the
+    colours of `inversion.image` are matched to those of the photo and `after` is corrected likewise,
+    so that what the edit changes on purpose stays changed. The mask is then the face; hair and
     surroundings belong to it as far as the edit changes them.
 
     Args:
@@ -32,6 +34,8 @@ def paste(photo: Image.Image, inversion: Inversion, after: Image.Image) -> Image
         after: an edit of `inversion`.
     """
     quad, landmarks = _place(photo, inversion)
+    if inversion.detail:
+        return _with_change(photo, quad, _pixels(inversion.crop), _pixels(after))
     to_crop = np.linalg.inv(_to_photo(quad))
     crop, before, edited = (
         _pixels(_resized(image, SIZE)) for image in (inversion.crop, inversion.image, after)
@@ -51,6 +55,42 @@ def paste(photo: Image.Image, inversion: Inversion, after: Image.Image) -> Image
     area = (right - left, bottom - top)
     result = photo.copy()
     result.paste(_warped(pixels, back, area), box, _warped(mask * 255, back, area))
+    return result
+
+
+def _with_change(
+    photo: Image.Image, quad: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> Image.Image:
+    """The photo plus the change between two crops [S, S, 3] of its quad, which fades at the crop's border."""
+    size = len(before)
+    border = np.minimum(np.arange(size) + 0.5, size - 0.5 - np.arange(size)) / size
+    ramp = _smooth(border / FADE)
+    change = (after - before) * (ramp[:, None] * ramp[None, :])[..., None]
+    rows, columns = (np.flatnonzero(change.any(axis=(axis, 2))) for axis in (1, 0))
+    if not len(rows):
+        return photo.copy()
+    # The part of the photo that the changed rows and columns cover, with the filter's reach around it.
+    (top, bottom), (left, right) = ((i[0] - 2, i[-1] + 3) for i in (rows, columns))
+    corners = np.array([(left, top), (left, bottom), (right, bottom), (right, top)]) / size
+    to_photo = _to_photo(quad)
+    area = _box(photo, _moved(corners, to_photo) - 0.5)
+    left, top, right, bottom = area
+    if right <= left or bottom <= top:
+        return photo.copy()
+    back = np.linalg.inv(to_photo) @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
+    coefficients = tuple((back[:2] * size).ravel())
+    moved = [
+        Image.fromarray(np.ascontiguousarray(channel)).transform(
+            (right - left, bottom - top),
+            Image.Transform.AFFINE,
+            coefficients,
+            Image.Resampling.BICUBIC,
+        )
+        for channel in np.moveaxis(change, 2, 0)
+    ]
+    pixels = np.asarray(photo.crop(area), dtype=np.float32) + np.stack(moved, axis=2)
+    result = photo.copy()
+    result.paste(Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)), area[:2])
     return result
 
 

@@ -19,6 +19,7 @@ from clipinverter.photo.load import PhotoError, load_photo
 from clipinverter.photo.metadata import METHOD, sign
 from clipinverter.request import PromptError, StrengthError, check_prompt, check_strength
 from clipinverter.ui import text
+from clipinverter.ui.uploads import UploadError, path_of
 
 if TYPE_CHECKING:
     from clipinverter.editor import Edit, Editor, Inversion, OnStep
@@ -64,7 +65,7 @@ def answer(
     """Inverts and edits. A prompt of None asks for the inversion alone.
 
     Args:
-        photo: an uploaded file as the framework describes it; its "path" is read.
+        photo: an uploaded file as the framework describes it; see `uploads.path_of`.
         eyes: with align "eyes", the points that `Editor.invert` takes in its place.
         paste: give the whole photo back, with the edited face in it.
         on_preview: called with the picture before and a small one after the edit while that is
@@ -89,7 +90,7 @@ def answer(
         info = describe(editor, inversion, edit)
         before, after = inversion.image, edit.image if edit else inversion.image.copy()
         if paste:
-            before, after = _pasted(photo["path"], inversion, after, info, on_step)
+            before, after = _pasted(path_of(photo), inversion, after, info, on_step)
         return Answer(before, sign(after, info), inversion.crop, info)
 
 
@@ -102,11 +103,7 @@ def invert(
     eyes: "Sequence[Point]" = (),
 ) -> "tuple[Editor, Inversion]":
     """The editor, and the picture in its terms; arguments as for `answer`. To be called within `refusals`."""
-    path = photo.get("path") if isinstance(photo, dict) else None
-    if not path:
-        raise Refusal(text.NO_PICTURE)
-    if not Path(path).is_file():
-        raise Refusal(text.PICTURE_GONE)
+    path = str(path_of(photo))
     if align == "eyes" and len(eyes) < 2:
         raise Refusal(text.TAP_EYES)
     if align not in ("auto", "eyes", "none"):
@@ -125,7 +122,7 @@ def refusals() -> Iterator[None]:
         yield
     except NoFaceError as error:
         raise NoFace(str(error)) from None
-    except (PhotoError, PromptError, StrengthError, CheckpointError) as error:
+    except (UploadError, PhotoError, PromptError, StrengthError, CheckpointError) as error:
         raise Refusal(str(error)) from None
     except Refusal:
         raise
@@ -159,7 +156,7 @@ def describe(
 
 
 def _pasted(
-    path: str,
+    path: Path,
     inversion: "Inversion",
     after: Image.Image,
     info: dict[str, Any],

@@ -1,6 +1,5 @@
 """The page: `create_demo` connects what is drawn in `layout.py` with the answers of `api.py`."""
 
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from PIL import Image
 
 from clipinverter.domains import Domain
 from clipinverter.photo.metadata import save_png
-from clipinverter.ui import api, compare, layout, style, text
+from clipinverter.ui import api, compare, hosting, layout, strangers, style, text
 from clipinverter.ui.pointing import Point, Pointing, numbered, to_tap
 from clipinverter.ui.previews import streamed
+from clipinverter.ui.uploads import MAX_BYTES, checked, path_of
 
 if TYPE_CHECKING:
     from clipinverter.editor import Editor
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Whatever computes shares this queue: one run at a time, in order of arrival.
 QUEUE = {"concurrency_id": "compute", "concurrency_limit": 1}
 MAX_WAITING = 64
-DELETE_EVERY, DELETE_AFTER = 15 * 60, 60 * 60  # seconds
 PROGRESS = gr.Progress()
 STEPS = 10  # of a first edit
 EDIT_DEFAULTS = (None, None, 1.0, "auto", False, 0)  # of the endpoint, in its order
@@ -31,9 +30,12 @@ SHOWN = 512, 1600  # pixels of the longer side of a picture on the page: at leas
 
 class _Page(gr.Blocks):
     async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **options: Any) -> Any:
-        """A plain HTTP request may leave out what has a default, as the client library does."""
+        """Completes and checks what a request brings, before the framework looks at it.
+
+        A plain HTTP request may leave out what has a default, as the client library does.
+        """
         defaults = {"edit": EDIT_DEFAULTS, "compare": compare.DEFAULTS}.get(block_fn.api_name, ())
-        inputs = [*inputs, *defaults[len(inputs) :]]
+        inputs = checked([*inputs, *defaults[len(inputs) :]], block_fn.inputs)
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 
 
@@ -45,7 +47,9 @@ def create_demo(get_editor: "Callable[[], Editor]", domain: Domain) -> gr.Blocks
         domain: the editor's; the page can be built from it before the models are loaded.
     """
     with _Page(
-        title="CLIPInverter", analytics_enabled=False, delete_cache=(DELETE_EVERY, DELETE_AFTER)
+        title="CLIPInverter",
+        analytics_enabled=False,
+        delete_cache=(hosting.DELETE_EVERY, hosting.DELETE_AFTER),
     ) as demo:
         widgets = layout.draw(domain)
         _connect_page(widgets, get_editor, previews=domain.image_size > PREVIEWS_ABOVE)
@@ -126,7 +130,11 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]", previe
             return hide() | {on.status: text.status(text.START)}
         if align == "eyes" and len(pointing.eyes) < 2:
             line = text.TAP_OTHER_EYE if pointing.eyes else text.TAP_EYES
-            return {on.status: text.status(line), **ask_for_eyes(photo, pointing.eyes)}
+            try:
+                with api.refusals():
+                    return {on.status: text.status(line), **ask_for_eyes(photo, pointing.eyes)}
+            except api.Refusal as refusal:
+                return {on.status: text.status(str(refusal), failed=True)}
         words = (prompt or "").strip() or None
         shown = show(photo, words, strength, align, pointing, face, paste, progress)
         boxes = shown[on.info]["boxes"] if on.info in shown else ()
@@ -134,7 +142,7 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]", previe
             return shown | ask_for_eyes(photo, pointing.eyes)
         if len(boxes) < 2:
             return hide() | shown
-        image, pointing = numbered(photo["path"], boxes, face)
+        image, pointing = numbered(path_of(photo), boxes, face)
         return shown | {
             on.pointing: pointing,
             on.pick: gr.Image(image, visible=True, label=text.PICK_FACE),
@@ -164,7 +172,7 @@ def _connect_page(on: layout.Widgets, get_editor: "Callable[[], Editor]", previe
         return {on.align: "eyes"} | shown
 
     def ask_for_eyes(photo: Any, eyes: Sequence[Point] = ()) -> dict[Any, Any]:
-        image, pointing = to_tap(photo["path"], eyes)
+        image, pointing = to_tap(path_of(photo), eyes)
         return {
             on.pointing: pointing,
             on.pick: gr.Image(image, visible=True, label=text.PICK_EYES),
@@ -269,18 +277,20 @@ def _numbers(count: int) -> list[tuple[str, int]]:
 def launch_options() -> dict[str, Any]:
     """How the page is served: nothing leaves the machine, nothing about visitors is kept.
 
-    A hosting service may set PORT; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT work as documented.
+    ALLOWED_ORIGINS names the origins whose pages may use the server, see `strangers`. A hosting
+    service may set PORT; GRADIO_SERVER_NAME and GRADIO_SERVER_PORT work as documented.
     """
     options: dict[str, Any] = {
         "theme": style.theme(),
         "css": style.CSS,
         "js": style.SCRIPT,
-        "max_file_size": "20mb",
+        "max_file_size": MAX_BYTES,
         "run_history": False,
         "enable_monitoring": False,
         "footer_links": ["api"],
         "show_error": False,
+        "app_kwargs": strangers.app_options(),
     }
-    if port := os.environ.get("PORT"):
-        options["server_port"] = int(port)
+    if port := hosting.check_ports():
+        options["server_port"] = port
     return options

@@ -1,6 +1,7 @@
 """The picture in which a visitor points at a face: numbered faces, or the two eyes of one."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
@@ -42,7 +43,7 @@ class Pointing(NamedTuple):
 
 
 def numbered(
-    path: str, boxes: Sequence[Sequence[float]], chosen: int
+    path: Path, boxes: Sequence[Sequence[float]], chosen: int
 ) -> tuple[Image.Image, Pointing]:
     """The photo with a numbered frame around each face."""
     image, scale = _reduced(path)
@@ -63,7 +64,7 @@ def numbered(
     return image, Pointing(scale, tuple(map(tuple, boxes)))
 
 
-def to_tap(path: str, eyes: Sequence[Point] = ()) -> tuple[Image.Image, Pointing]:
+def to_tap(path: Path, eyes: Sequence[Point] = ()) -> tuple[Image.Image, Pointing]:
     """The photo with a ring around every eye that was tapped."""
     image, scale = _reduced(path)
     draw = ImageDraw.Draw(image)
@@ -74,7 +75,7 @@ def to_tap(path: str, eyes: Sequence[Point] = ()) -> tuple[Image.Image, Pointing
     return image, Pointing(scale, (), tuple(eyes))
 
 
-def _reduced(path: str) -> tuple[Image.Image, float]:
+def _reduced(path: Path) -> tuple[Image.Image, float]:
     photo = load_photo(path)
     image = photo.copy()
     image.thumbnail((SIDE, SIDE))

@@ -29,7 +29,8 @@ on Graphics, 2023.
 """
 PRIVACY = (
     "Pictures are processed on the machine that runs this page and nowhere else. Their files are "
-    "deleted within two hours; recent results stay in its memory until newer ones replace them. A "
+    "deleted within two hours; until then, whoever has the unguessable address of a result can open "
+    "it. Recent results stay in its memory until newer ones replace them. A "
     "downloaded picture carries its prompt, strength, method and model as metadata, and nothing about "
     "yours."
 )
@@ -46,7 +47,10 @@ ENDPOINT = (
 
 START = "Choose an example or add a picture."
 NO_PICTURE = "Please add a picture first: upload one, or choose an example."
-PICTURE_GONE = "The picture is no longer on the server. Please add it again."
+PICTURE_GONE = (
+    "This picture was not uploaded to this server or is no longer there. Please add it again."
+)
+TOO_LARGE = "This file is too large. Please send at most 20 MB."
 UNKNOWN_ALIGN = 'Align must be "auto" (find the face) or "none" (it is cut out already).'
 NO_FACES = "This model knows no faces, so there is none to put back into the whole picture."
 UNKNOWN_PASTE = "Paste must be true (put the face back into the whole picture) or false."
@@ -56,6 +60,11 @@ TAP_EYES = "Please tap both eyes in the picture."
 TAP_OTHER_EYE = "Now the other eye."
 TAP_INSTEAD = "You can show it, too: tap both eyes in the small picture."
 INVERTED = "This is how the model draws the picture. Now describe a change."
+NO_ENDPOINT = "There is no such endpoint; there are /edit and /compare."
+FOREIGN_ORIGIN = (
+    "Pages of other origins may not use this server. Whoever runs it can allow an origin by the "
+    "environment variable ALLOWED_ORIGINS."
+)
 WENT_WRONG = "Something went wrong on the server. Please try again, or try another picture."
 TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
 

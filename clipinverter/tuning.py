@@ -1,0 +1,226 @@
+"""Pivotal tuning: the generator learns to draw one photo.
+
+    w (the pivot) - generator - picture - L1 and perceptual distance to the crop - gradient - weights
+
+The latent of a photo stays where the encoder put it, so that edits of it mean what they meant, and
+the weights learn the rest. Roich et al., "Pivotal Tuning for Latent-based Editing of Real Images"
+(ACM TOG 2022). The first steps draw small, where a step costs a third and most of the error is.
+What the settings were chosen by is in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from clipinverter.models import learning
+from clipinverter.models.ops import channels_last
+from clipinverter.models.perceptual import Perceptual, perceptual
+from clipinverter.models.remapper import RemapperGenerator
+from clipinverter.photo.tensors import to_pil, to_tensor
+
+if TYPE_CHECKING:
+    from clipinverter.weights.load import Models
+
+OnStep = Callable[[int, int], None]
+OnPreview = Callable[[Image.Image], None]
+
+
+class TuningStopped(Exception):
+    """Somebody asked the tuning to stop; there is no result."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a generator is tuned.
+
+    Attributes:
+        coarse: steps at a quarter of the resolution, before the others.
+        fine: steps at full resolution.
+        rate: of Adam; rises over `warm_up` steps and falls to 0 along a cosine.
+        betas: of Adam.
+        perceptual_size: largest side of what the perceptual distance sees, pixels.
+        perceptual_weight: of that distance, beside 1 for L1.
+        preview_every: steps from preview to preview.
+    """
+
+    coarse: int = 25
+    fine: int = 45
+    rate: float = 1.6e-2
+    betas: tuple[float, float] = (0.8, 0.99)
+    warm_up: int = 8
+    perceptual_size: int = 128
+    perceptual_weight: float = 1.0
+    preview_every: int = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """What a generator learnt of one photo. Tensors are on the CPU and shared: don't write to them.
+
+    Attributes:
+        changes: what to add to the weights, by name, in half precision.
+        w_plus: [1, n_latent, style_dim], the pivot.
+        steps: that were made.
+        seconds: that they took.
+        loss: after the last one.
+    """
+
+    changes: dict[str, Tensor]
+    w_plus: Tensor
+    steps: int
+    seconds: float
+    loss: float
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it occupies."""
+        return sum(t.nbytes for t in self.changes.values()) + self.w_plus.nbytes
+
+
+def tune(
+    models: Models,
+    w_plus: Tensor,
+    crop: Image.Image,
+    on_step: OnStep | None = None,
+    on_preview: OnPreview | None = None,
+    stop: Callable[[], bool] | None = None,
+    settings: Settings | None = None,
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Tuning:
+    """Tunes a copy of the domain's generator to one photo; the domain's own stays as it is.
+
+    Args:
+        w_plus: [1, n_latent, style_dim], the photo's latent as the encoder gives it.
+        crop: the aligned photo, RGB, square, of any size.
+        on_step: called with the number of steps done and of all steps, after each.
+        on_preview: called with the picture as it is drawn so far, at first a small one.
+        stop: asked before each step, e.g. `event.is_set`.
+        turn: entered for each step; a lock that is shared with others lets them in between.
+
+    Raises:
+        TuningStopped: `stop` said so.
+    """
+    start = time.perf_counter()
+    settings = settings or Settings()
+    learner = _Learner(models, w_plus, crop, settings)
+    total = settings.coarse + settings.fine
+    for step in range(total):
+        if stop is not None and stop():
+            raise TuningStopped
+        with turn(), torch.enable_grad():
+            drawn, loss = learner.step(step)
+        if on_step is not None:
+            on_step(step + 1, total)
+        if on_preview is not None and (step + 1) % settings.preview_every == 0:
+            on_preview(to_pil(drawn))
+    return Tuning(learner.changes(), w_plus.cpu(), total, time.perf_counter() - start, float(loss))
+
+
+def tuned(generator: RemapperGenerator, tuning: Tuning) -> RemapperGenerator:
+    """A generator that draws with a tuning. It shares every other weight with the one given."""
+    parameters = dict(generator.named_parameters())
+    memo: dict[int, object] = {id(t): t for t in (*parameters.values(), *generator.buffers())}
+    for name, change in tuning.changes.items():
+        weight = parameters[name]
+        learnt = weight.detach() + change.to(weight.device, weight.dtype)
+        memo[id(weight)] = torch.nn.Parameter(learnt, requires_grad=False)
+    return copy.deepcopy(generator, memo)
+
+
+class _Learner:
+    """A generator on its way to one photo."""
+
+    def __init__(
+        self, models: Models, w_plus: Tensor, crop: Image.Image, settings: Settings
+    ) -> None:
+        self.settings = settings
+        self.device = models.device
+        self.shared = models.generator
+        self.generator = copy.deepcopy(models.generator).requires_grad_(False)
+        self.learnt = {n: p for n, p in self.generator.named_parameters() if learns(n)}
+        for parameter in self.learnt.values():
+            if parameter.dim() == 5:  # in the layout in which CPU convolutions take it as it lies
+                parameter.data = channels_last(parameter.data[0])[None]
+            parameter.requires_grad_(True)
+        self.optimizer = torch.optim.Adam(
+            self.learnt.values(), lr=settings.rate, betas=settings.betas, fused=True
+        )
+        with torch.no_grad():
+            self.styles = self.generator.styles(w_plus.to(self.device))
+            self.perceptual = perceptual(models.encoder)
+            target = to_tensor(crop, self.generator.size).to(self.device)
+            self.goals = {
+                size: _Goal(F.adaptive_avg_pool2d(target, size), self.perceptual, settings)
+                for size in {self.size(0), self.size(settings.coarse)}
+            }
+
+    def size(self, step: int) -> int:
+        """Side of the picture that a step draws."""
+        full = self.generator.size
+        return max(8, full // 4) if step < self.settings.coarse else full
+
+    def step(self, step: int) -> tuple[Tensor, Tensor]:
+        """One step of Adam -> the picture before it [1, 3, S, S], and its loss."""
+        s = self.settings
+        total = s.coarse + s.fine
+        factor = min(1.0, (step + 1) / s.warm_up) * (0.5 + 0.5 * math.cos(math.pi * step / total))
+        for group in self.optimizer.param_groups:
+            group["lr"] = s.rate * factor
+        size = self.size(step)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=_is_quick(self.device)):
+            drawn = learning.draw(self.generator, self.styles, size)
+            loss = self.goals[size].loss(drawn)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return drawn.detach(), loss.detach()
+
+    def changes(self) -> dict[str, Tensor]:
+        """What was learnt, in half precision on the CPU."""
+        before = dict(self.shared.named_parameters())
+        return {n: (p.detach() - before[n]).half().cpu() for n, p in self.learnt.items()}
+
+
+class _Goal:
+    """The photo at one size, and what the perceptual distance sees of it."""
+
+    def __init__(self, target: Tensor, measure: Perceptual, settings: Settings) -> None:
+        self.target = target
+        self.measure = measure
+        self.seen_size = min(target.shape[2], settings.perceptual_size)
+        self.weight = settings.perceptual_weight
+        self.features = measure.features(self._seen(target))
+
+    def loss(self, drawn: Tensor) -> Tensor:
+        distance = self.measure(self._seen(drawn), self.features)
+        return (drawn - self.target).abs().mean() + self.weight * distance
+
+    def _seen(self, images: Tensor) -> Tensor:
+        return F.avg_pool2d(images, images.shape[2] // self.seen_size)
+
+
+def learns(name: str) -> bool:
+    """Whether tuning changes the parameter of that name: convolutions, colours and biases.
+
+    What a latent or a text means stays: the mapping network, the modulations, the remapper.
+    """
+    frozen = ("style.", "affine_mlps.", "lambdas.")
+    return not name.startswith(frozen) and "modulation" not in name and "noise" not in name
+
+
+def _is_quick(device: torch.device) -> bool:
+    """Whether bfloat16 is the faster precision there."""
+    from clipinverter.weights.load import computes_in_bfloat16
+
+    return device.type == "cuda" or computes_in_bfloat16()
