@@ -1,5 +1,5 @@
-"""The vocabulary of captions and prompts: for every attribute, how people say it, the plainer ways first. What is said
-of hair is in `hair_words.py`.
+"""The vocabulary of captions and prompts: phrases for every attribute, the most common ones first. `hair_words.py` has
+those for hair.
 
 In a phrase `{their}` and `{them}` stand for the pronoun.
 """
@@ -13,7 +13,7 @@ from clipinverter.portraits.hair_words import split
 
 @dataclass(frozen=True)
 class Words:
-    """How an attribute is said.
+    """Phrases for an attribute, by their place in a sentence.
 
     adjective: stands before the noun. having: after "with" or "has". wearing: after "wearing" or "with".
     doing: after "is" or on its own. setting: a background. command: asks for the change.
