@@ -6,6 +6,8 @@ its own modulated weight, a batch is one grouped convolution, and each channel i
 as an image of its own.
 """
 
+from __future__ import annotations
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,5 +1,7 @@
 """Words reserved for the evaluation: no caption and no training uses them."""
 
+from __future__ import annotations
+
 UNSEEN: dict[str, tuple[str, ...]] = {
     "old": ("a grandparent", "a pensioner", "an ageing person", "a very aged face"),
     "young": ("a youngster", "a person in early adulthood", "a youth"),

@@ -5,6 +5,8 @@ with the average latent, CLIP, and, if there is a file, the identity network. Ke
 with the networks before a part is written.
 """
 
+from __future__ import annotations
+
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path

@@ -4,6 +4,8 @@ They come from Google Drive and Hugging Face; an interrupted download is resumed
 domain's folder records the sha256 of the published and of the converted files.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import shutil

@@ -6,6 +6,8 @@ numbers need; a file that needs more is refused. Every refusal is a `CheckpointE
 names the file and says what is wrong and what to do.
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import os
