@@ -1,18 +1,17 @@
-"""MobileNetV2 in training: its ImageNet weights, a perceptual distance, and changes that make it fast on a CPU."""
+"""MobileNetV2 in training: its ImageNet weights, the image tower, and a perceptual distance."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from clipinverter.errors import UserError
+from clipinverter.models.mobilenet_speed import fold, quicken
 
 
 class MissingPackageError(UserError, ImportError):
@@ -43,36 +42,6 @@ def load_in_order(net: nn.Module, tensors: Iterable[Tensor]) -> None:
         ValueError, RuntimeError: number or shapes of the tensors differ from the network's.
     """
     net.load_state_dict(dict(zip(net.state_dict(), tensors, strict=True)))
-
-
-class Float32Conv2d(nn.Conv2d):
-    """A convolution that computes in float32 under autocast."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float()).to(x.dtype)
-
-
-def quicken(net: nn.Module) -> nn.Module:
-    """Makes strided depthwise convolutions compute in float32, in place and without changing parameters.
-
-    CPUs have no fast kernel for their bfloat16 gradient: three of them took four fifths of the backward pass.
-    """
-    for module in net.modules():
-        if type(module) is nn.Conv2d and module.groups > 1 and module.stride != (1, 1):
-            module.__class__ = Float32Conv2d
-    return net
-
-
-def fold(net: nn.Module) -> nn.Module:
-    """Merges frozen batch norms into the convolutions before them, in place: the same function, less work."""
-    for parent in net.modules():
-        if isinstance(parent, nn.Sequential):
-            for (name, conv), (following, norm) in pairwise(list(parent.named_children())):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    setattr(parent, name, fuse_conv_bn_eval(conv, norm))
-                    setattr(parent, following, nn.Identity().eval())
-    return net
 
 
 def plain_tower(visual: nn.Module) -> nn.Module:

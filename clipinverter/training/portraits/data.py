@@ -51,8 +51,8 @@ class RenderedSet:
         return images
 
 
-def load(folder: Path) -> RenderedSet:
-    """Opens the finished shards of a rendered set, mapped from disk.
+def load(folder: Path, hint: str = "") -> RenderedSet:
+    """Opens the finished shards of a rendered set, mapped from disk. hint: more to say if there are none.
 
     Raises:
         DataError: there are none.
@@ -61,8 +61,7 @@ def load(folder: Path) -> RenderedSet:
     if not latents:
         raise DataError(
             f"There is no rendered set in {folder}. Render one by `python -m clipinverter.portraits dataset "
-            f"{folder} --count 12288 --size 256`, or name its folder by --images. For a folder of other pictures "
-            "there is `python -m clipinverter.training finetune-generator`."
+            f"{folder} --count 12288 --size 256`, or name its folder by --images.{hint}"
         )
     images = [folder / p.name.replace("latents", "images") for p in latents]
     return RenderedSet(
