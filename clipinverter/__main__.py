@@ -39,6 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument(
             "--face", type=int, default=0, help="if there are several: 0 is the largest, 1 the next"
         )
+        command.add_argument(
+            "--plain",
+            action="store_true",
+            help="as published: the generator is not tuned to the photo",
+        )
+        command.add_argument(
+            "--no-detail", action="store_true", help="do not give the photo's own detail back"
+        )
         command.add_argument("--domain", default="portraits", help="which model")
     download = commands.add_parser("download", help="fetch the authors' model and convert it")
     download.add_argument("domain", help="faces")
@@ -80,11 +88,16 @@ def _run(options: argparse.Namespace) -> int:
             photo = load_photo(options.photo)
             editor = Editor(load_models(domain))
             inversion = editor.invert(photo, options.align, face=options.face)
+            if not options.plain and editor.needs_tuning(inversion):
+                inversion = editor.tune(inversion, detail=not options.no_detail)
             _compare(editor, inversion, options)
             return 0
         if options.paste and not domain.aligned:
             raise DomainError(f"The model {domain.name!r} knows no faces to put back.")
-        wish = Wish(prompt, strength, options.align, options.face, options.paste)
+        wish = Wish(
+            prompt, strength, options.align, options.face, options.paste,
+            not options.plain, not options.no_detail,
+        )  # fmt: skip
         if Path(options.photo).is_dir():
             _edit_folder(domain, wish, options)
             return 0
