@@ -9,13 +9,15 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from clipinverter.photo.load import PhotoError, find_photos, load_photo
+from clipinverter.errors import UsageError, UserError
+from clipinverter.photo.load import find_photos, load_photo
 from clipinverter.photo.metadata import METHOD, save_png, sign
+from clipinverter.remarks import remarks
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
     from clipinverter.editor import Editor
 
 MANIFEST = "manifest.jsonl"
-DONE, FAILED = "done", "failed"
+DONE, FAILED, STARTED = "done", "failed", "started"
+
+
+class FolderError(UsageError):
+    """The edits of a folder can't go where they were to go; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,13 @@ class Result:
     failed: int
 
 
+class Edited(NamedTuple):
+    """A picture after the edit, and sentences about it for whoever asked."""
+
+    image: "Image.Image"
+    remarks: tuple[str, ...]
+
+
 class Processes:
     """This process alone, or those that `accelerate launch` started, when the environment says so."""
 
@@ -116,10 +129,12 @@ def edit_folder(domain: "Domain", folder: Path, out: Path, wish: Wish) -> Result
 
     Raises:
         PhotoError: there is no such folder, or no picture in it.
+        FolderError: `out` is `folder` or lies above it, or is a file.
         CheckpointError: the models can't be loaded.
-        OSError: `out` can't be written.
+        SaveError, OSError: `out` can't be written.
     """
     folder, out = folder.resolve(), out.resolve()
+    _check_apart(folder, out)
     pictures = [path for path in find_photos(folder) if out not in path.parents]
     processes = Processes()
     if processes.index == 0:
@@ -163,23 +178,25 @@ def _edit(
         for entry in entries:
             error = ""
             try:
-                image = edit_photo(editor, folder / entry.file, wish)
-            except PhotoError as problem:
+                edited = edit_photo(editor, folder / entry.file, wish)
+            except UserError as problem:
                 error = str(problem)
             except Exception as problem:  # one picture must not stop thousands
                 error = f"This picture could not be edited ({type(problem).__name__}: {problem})."
             if not error:
                 path = out / entry.output
+                # Noted before: if this is killed in between, nobody takes the file for another wish's.
+                _note(manifest, replace(entry, status=STARTED))
                 path.parent.mkdir(parents=True, exist_ok=True)
-                save_png(image, path)
-            entry = Entry(**asdict(entry) | {"status": FAILED if error else DONE, "error": error})
-            manifest.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
-            manifest.flush()
-            print(f"{entry.file}: {error or entry.status}", flush=True)
+                save_png(edited.image, path)
+            entry = replace(entry, status=FAILED if error else DONE, error=error)
+            _note(manifest, entry)
+            said = [error] if error else [entry.status, *edited.remarks]
+            print(f"{printable(entry.file)}: {' · '.join(said)}", flush=True)
 
 
-def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> "Image.Image":
-    """The edited picture, signed.
+def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> Edited:
+    """The edited picture, signed, and what there is to say about it.
 
     Raises what `load_photo`, `Editor.invert` and `Editor.edit` raise.
     """
@@ -190,21 +207,65 @@ def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> "I
     edit = editor.edit(inversion, wish.prompt, wish.strength)
     image = paste(photo, inversion, edit.image) if wish.paste else edit.image
     info = {"method": METHOD, "model": editor.models.domain.name}
-    return sign(image, info | {"prompt": edit.prompt, "strength": edit.strength})
+    image = sign(image, info | {"prompt": edit.prompt, "strength": edit.strength})
+    return Edited(image, tuple(remarks(edit)))
 
 
 def outputs(folder: Path, pictures: Sequence[Path]) -> list[str]:
-    """Where each picture's edit goes: a/b.png for a/b.jpg, or a/b.jpg.png where there is an a/b.webp too."""
+    """Where each picture's edit goes: a/b.png for a/b.jpg, or a/b.jpg.png where there is an a/b.webp too.
+
+    No two are the same, also where upper and lower case are one, and none is a folder that another one needs:
+    where these names do not suffice, a number is added.
+    """
     places = [path.relative_to(folder) for path in pictures]
-    taken = Counter(place.with_suffix("") for place in places)
-    return [
-        (
-            place.with_suffix(".png")
-            if taken[place.with_suffix("")] == 1
-            else place.with_name(f"{place.name}.png")
-        ).as_posix()
-        for place in places
-    ]
+    count = Counter(_folded(place.with_suffix("")) for place in places)
+    taken = {_folded(parent) for place in places for parent in place.parents}
+    found = []
+    for place in places:
+        alone = count[_folded(place.with_suffix(""))] == 1
+        names = [place.with_suffix(".png").name] if alone else []
+        names += [
+            f"{place.name}.png",
+            *(f"{place.name}-{n}.png" for n in range(2, len(places) + 3)),
+        ]
+        free = (place.with_name(name) for name in names)
+        chosen = next(path for path in free if _folded(path) not in taken)
+        taken.add(_folded(chosen))
+        found.append(chosen.as_posix())
+    return found
+
+
+def printable(text: str) -> str:
+    """The text with what no terminal can show, such as a line break, written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _folded(path: Path) -> str:
+    return path.as_posix().casefold()
+
+
+def _check_apart(folder: Path, out: Path) -> None:
+    if out == folder or out in folder.parents:
+        where = (
+            "the folder of the pictures" if out == folder else "above the folder of the pictures"
+        )
+        raise FolderError(
+            f"The edits can't go to {out}: that is {where}. Choose another folder by -o, such as "
+            f"{folder / 'edited'}."
+        )
+    if out.exists() and not out.is_dir():
+        raise FolderError(f"The edits can't go to {out}: that is a file. Choose a folder by -o.")
+
+
+def _line(entry: Entry) -> str:
+    """A line of the manifest: as it is read, or with escapes where a file name is odd."""
+    line = json.dumps(asdict(entry), ensure_ascii=False)
+    return f"{line if printable(line) == line else json.dumps(asdict(entry))}\n"
+
+
+def _note(manifest: TextIO, entry: Entry) -> None:
+    manifest.write(_line(entry))
+    manifest.flush()
 
 
 def _is_done(entry: Entry, before: dict[str, Entry], out: Path) -> bool:
@@ -217,7 +278,8 @@ def _is_done(entry: Entry, before: dict[str, Entry], out: Path) -> bool:
 def read(path: Path) -> dict[str, Entry]:
     """The entries of a manifest by file; the last one of a file counts. A line cut off by a kill is left out."""
     entries = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.split("\n"):  # and not at other separators of lines, which file names may hold
         try:
             entry = Entry(**json.loads(line))
         except (ValueError, TypeError):
@@ -232,9 +294,9 @@ def merge(out: Path) -> None:
     entries = read(out / MANIFEST)
     for part in parts:
         entries |= read(part)
-    lines = [json.dumps(asdict(entries[file]), ensure_ascii=False) for file in sorted(entries)]
     partial = out / f"{MANIFEST}.partial"
-    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    lines = (_line(entries[file]) for file in sorted(entries))
+    partial.write_text("".join(lines), encoding="utf-8")
     partial.replace(out / MANIFEST)
     for part in parts:
         part.unlink()
