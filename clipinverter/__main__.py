@@ -83,6 +83,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         command.add_argument(
             "--face", type=int, default=0, help="if there are several: 0 is the largest, 1 the next"
         )
+        command.add_argument(
+            "--plain",
+            action="store_true",
+            help="as published: the generator is not tuned to the photo",
+        )
+        command.add_argument(
+            "--no-detail", action="store_true", help="do not give the photo's own detail back"
+        )
         command.add_argument("--domain", default="portraits", help="which model")
     download = commands.add_parser("download", help="fetch the authors' model and convert it")
     download.add_argument("domain", help="faces")
@@ -118,7 +126,10 @@ def _edit(options: argparse.Namespace) -> int:
     domain = get_domain(options.domain)
     if options.paste and not domain.aligned:
         raise DomainError(f"The model {domain.name!r} knows no faces to put back.")
-    wish = Wish(prompt, strength, options.align, options.face, options.paste)
+    wish = Wish(
+        prompt, strength, options.align, options.face, options.paste,
+        not options.plain, not options.no_detail,
+    )  # fmt: skip
     if photo.is_dir():
         result = edit_folder(domain, photo, output, wish)
         _report(result, output)
@@ -149,7 +160,10 @@ def _compare_photo(options: argparse.Namespace) -> int:
     format_of(output)
     photo = load_photo(source)
     editor = Editor(load_models(domain))
-    _compare(editor, editor.invert(photo, options.align, face=options.face), options)
+    inversion = editor.invert(photo, options.align, face=options.face)
+    if not options.plain and editor.needs_tuning(inversion):
+        inversion = editor.tune(inversion, detail=not options.no_detail)
+    _compare(editor, inversion, options)
     return 0
 
 

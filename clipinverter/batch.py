@@ -1,4 +1,4 @@
-"""Edits every picture of a folder, shared out over processes, with a manifest of what became of each.
+"""Edits every picture of a folder, shared out over processes, with a manifest of the results.
 
 The manifest, `manifest.jsonl` in the output folder, has a line for each picture. While they work, processes write a
 part each; the parts are merged at the end, or at the start of the next run if this one is killed.
@@ -6,6 +6,7 @@ part each; the parts are merged at the end, or at the start of the next run if t
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ class Wish:
     """What is asked of every picture; arguments as for `Editor.invert` and `Editor.edit`.
 
     paste: put the face back into the photo.
+    tune, detail: see `Editor.tune`; without tuning there is no detail.
     """
 
     prompt: str
@@ -45,11 +47,16 @@ class Wish:
     align: str = "auto"
     face: int = 0
     paste: bool = False
+    tune: bool = True
+    detail: bool = True
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of a picture. file, output: relative to the folders; error: a sentence where it failed."""
+    """The result of a picture.
+
+    file, output: relative to the folders; error: a sentence where it failed; seconds: of the whole edit.
+    """
 
     file: str
     output: str
@@ -58,16 +65,21 @@ class Entry:
     align: str
     face: int
     paste: bool
+    tune: bool
+    detail: bool
     method: str
     domain: str
     status: str
     error: str = ""
+    seconds: float = 0.0
 
     @property
     def asked(self) -> tuple[Any, ...]:
         """All that decides what the edit looks like."""
         return tuple(
-            asdict(self)[f.name] for f in fields(self) if f.name not in ("status", "error")
+            asdict(self)[f.name]
+            for f in fields(self)
+            if f.name not in ("status", "error", "seconds")
         )
 
 
@@ -177,6 +189,7 @@ def _edit(
     with (out / f"manifest-{processes.index}.part").open("a", encoding="utf-8") as manifest:
         for entry in entries:
             error = ""
+            start = time.perf_counter()
             try:
                 edited = edit_photo(editor, folder / entry.file, wish)
             except UserError as problem:
@@ -189,7 +202,8 @@ def _edit(
                 _note(manifest, replace(entry, status=STARTED))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save_png(edited.image, path)
-            entry = replace(entry, status=FAILED if error else DONE, error=error)
+            seconds = round(time.perf_counter() - start, 2)
+            entry = replace(entry, status=FAILED if error else DONE, error=error, seconds=seconds)
             _note(manifest, entry)
             said = [error] if error else [entry.status, *edited.remarks]
             print(f"{printable(entry.file)}: {' · '.join(said)}", flush=True)
@@ -200,14 +214,15 @@ def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> Ed
 
     Raises what `load_photo`, `Editor.invert` and `Editor.edit` raise.
     """
-    from clipinverter.photo.paste import paste
-
     photo = load_photo(source)
     inversion = editor.invert(photo, wish.align, face=wish.face)
+    if wish.tune and editor.needs_tuning(inversion):
+        inversion = editor.tune(inversion, detail=wish.detail)
     edit = editor.edit(inversion, wish.prompt, wish.strength)
-    image = paste(photo, inversion, edit.image) if wish.paste else edit.image
+    if wish.paste:
+        edit = editor.paste(photo, edit)
     info = {"method": METHOD, "model": editor.models.domain.name}
-    image = sign(image, info | {"prompt": edit.prompt, "strength": edit.strength})
+    image = sign(edit.image, info | {"prompt": edit.prompt, "strength": edit.strength})
     return Edited(image, tuple(remarks(edit)))
 
 

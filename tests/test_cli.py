@@ -21,12 +21,16 @@ def photo(tmp_path, monkeypatch):
     return path
 
 
-def test_edit_writes_the_editors_picture(photo, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--no-detail",), ("--plain",)])
+def test_edit_writes_the_editors_picture(photo, tmp_path, options):
     out = tmp_path / "out.png"
-    command = ["edit", str(photo), "a bald man", "-o", str(out)]
+    command = ["edit", str(photo), "a bald man", "-o", str(out), *options]
     assert main([*command, "--strength", "0.5", "--align", "none"]) == 0
     editor = Editor(tiny_models())
-    expected = editor.edit(editor.invert(picture(), "none"), "a bald man", 0.5)
+    inversion = editor.invert(picture(), "none")
+    if "--plain" not in options:
+        inversion = editor.tune(inversion, detail="--no-detail" not in options)
+    expected = editor.edit(inversion, "a bald man", 0.5)
     assert np.array_equal(np.asarray(Image.open(out)), np.asarray(expected.image))
 
 
@@ -40,15 +44,19 @@ def test_the_picture_says_how_it_was_made(photo, tmp_path):
         }  # fmt: skip
 
 
-def test_the_face_goes_back_into_the_photo(photo, tmp_path, monkeypatch):
+@pytest.mark.parametrize("options", [(), ("--plain",)])
+def test_the_face_goes_back_into_the_photo(photo, tmp_path, monkeypatch, options):
     found = [face_of_eyes((120, 60), (180, 60)), face_of_eyes((30, 50), (60, 55))]
     monkeypatch.setattr(align, "detect_faces", lambda photo: found)
     group = picture(3, (300, 200))
     group.save(photo)
     out = tmp_path / "out.png"
-    assert main(["edit", str(photo), "a man", "-o", str(out), "--face", "1", "--paste"]) == 0
+    command = ["edit", str(photo), "a man", "-o", str(out), "--face", "1", "--paste", *options]
+    assert main(command) == 0
     editor = Editor(tiny_models())
     inversion = editor.invert(group, face=1)
+    if "--plain" not in options:
+        inversion = editor.tune(inversion)
     expected = paste(group, inversion, editor.edit(inversion, "a man").image)
     assert np.array_equal(np.asarray(Image.open(out)), np.asarray(expected))
 

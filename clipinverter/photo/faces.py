@@ -139,11 +139,11 @@ def _find(image: Image.Image) -> tuple[int, Found]:
     if not upright:
         upright = _cnn(image, 480)
     if not upright and (
-        degrees := search.best_turn(image, search.RIGHT_ANGLES, lambda turned: _cnn(turned, 400))
+        degrees := search.best_turn(image, search.RIGHT_ANGLES, lambda turned: _cnn(turned, 300))
     ):
         return degrees, []
     for side in search.SIDES:
-        if side == search.SIDES[0] and not search.has_large(image, upright) or not upright:
+        if (side == search.SIDES[0] and not search.has_large(image, upright)) or not upright:
             small = search.small(image, side, lambda tile: _hog(tile, max(tile.size)))
             upright = search.merged(upright, small)
     return 0, upright or _retinaface(image)
@@ -196,7 +196,7 @@ def _hog(image: Image.Image, side: int) -> Found:
 
 
 def _cnn(image: Image.Image, side: int) -> Found:
-    work, scale = _resized(image, 400, side)
+    work, scale = _resized(image, min(400, side), side)
     if min(work.size) < 80:  # the network fails on narrow strips
         return []
     found = _cnn_detector()(np.asarray(work), 0)
@@ -216,7 +216,7 @@ def _landmarks(pixels: np.ndarray, box: Box, scale: float) -> np.ndarray:
     return np.array([(p.x, p.y) for p in points], dtype=np.float64) / scale
 
 
-def _models_file(name: str) -> str:
+def model_path(name: str) -> str:
     # Located, not imported: importing the package needs pkg_resources, which setuptools dropped.
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
@@ -235,14 +235,14 @@ def _hog_detector() -> Any:
 def _cnn_detector() -> Any:
     import dlib
 
-    return dlib.cnn_face_detection_model_v1(_models_file("mmod_human_face_detector.dat"))
+    return dlib.cnn_face_detection_model_v1(model_path("mmod_human_face_detector.dat"))
 
 
 @cache
 def _landmark_predictor() -> Any:
     import dlib
 
-    return dlib.shape_predictor(_models_file("shape_predictor_68_face_landmarks.dat"))
+    return dlib.shape_predictor(model_path("shape_predictor_68_face_landmarks.dat"))
 
 
 def _retinaface(image: Image.Image) -> Found:
