@@ -55,7 +55,9 @@ def test_pipes_and_devices_are_not_opened(tmp_path, published):
     (published / "b.pt").symlink_to("/dev/zero")
     said = []
     assert set(convert.find(published, said.append)) == {"CLIPInverter", "e4e", "CLIP"}
-    assert [("a.pt" in line or "b.pt" in line) and "no plain file" in line for line in said] == [True] * 2
+    assert [("a.pt" in line or "b.pt" in line) and "no plain file" in line for line in said] == [
+        True
+    ] * 2
     with pytest.raises(CheckpointError, match="no plain file"):
         load_weights(published / "a.pt")
 
@@ -75,7 +77,12 @@ def test_foreign_files_are_named_and_skipped(domain, published):
     torch.save(torch.ones(2), published / "tensor.pt")
     said = []
     files = convert.find(published, said.append)
-    assert {line.split("/")[-1].split(".pt")[0] for line in said} == {"page", "zz", "yolo", "tensor"}
+    assert {line.split("/")[-1].split(".pt")[0] for line in said} == {
+        "page",
+        "zz",
+        "yolo",
+        "tensor",
+    }
     assert len(convert.convert(files, domain)) == 4
 
 

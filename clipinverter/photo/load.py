@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from clipinverter.errors import UserError
-from clipinverter.photo.colours import deepened, to_rgb
+from clipinverter.photo.colours import to_rgb
 
 # Formats that cameras, phones and browsers write. Pillow knows more, some of which start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
