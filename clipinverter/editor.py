@@ -27,7 +27,7 @@ from clipinverter.cache import Cache
 from clipinverter.methods.base import OnPreview, OnStep, Session, StageTimer, Stopped, step_name
 from clipinverter.methods.clipinverter import CLIPInverter
 from clipinverter.photo import align
-from clipinverter.photo.faces import Face, Point, face_of_eyes
+from clipinverter.photo.faces import Face, Point, face_of_eyes, ordered_eyes
 from clipinverter.photo.load import as_crop, load_photo
 from clipinverter.photo.paste import paste
 from clipinverter.photo.tensors import to_pil, to_tensor
@@ -251,7 +251,7 @@ class Editor:
                     if align_mode == "auto":
                         faces, _ = self._faces.get(digest, lambda: tuple(align.detect_faces(photo)))
                     else:
-                        faces, face = (face_of_eyes(*align_mode),), 0
+                        faces, face = (face_of_eyes(*ordered_eyes(photo, *align_mode)),), 0
                     seen, quad = align.align_face(photo, align.choose(faces, face).landmarks)
                     size = align.crop_size(quad)
                     crop = seen if size == seen.width else align.cut_out(photo, quad, size)

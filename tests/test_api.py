@@ -240,14 +240,16 @@ def test_an_unexpected_failure_is_a_sentence_too(photo, caplog):
     assert "secret detail" in caplog.text  # but whoever runs the server learns of it
 
 
-def test_missing_weights_are_named(photo):
+def test_missing_weights_are_a_sentence_without_a_path(photo, caplog):
     def missing() -> Editor:
-        raise CheckpointError("The weights are not there.")
+        raise CheckpointError("/srv/checkpoints/x is not there.")
 
     with serve(missing) as address:
         client = Client(address, verbose=False)
-        with pytest.raises(AppError, match="weights are not there"):
+        with pytest.raises(AppError, match="missing or damaged on the server") as refusal:
             edit(client, photo)
+    assert "/srv" not in str(refusal.value)
+    assert "/srv/checkpoints/x is not there" in caplog.text  # for whoever runs the server
 
 
 def test_uploads_and_results_are_deleted(models, photo):

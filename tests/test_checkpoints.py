@@ -150,7 +150,7 @@ class TestRefused:
         with pytest.raises(CheckpointError, match=r"cut\.pt is damaged .* Download it again"):
             load(path)
 
-    @pytest.mark.parametrize("text", ["Quota exceeded, try again later.\n", "<!DOCTYPE html>"])
+    @pytest.mark.parametrize("text", ["Quota exceeded, try again later.\n", "<svg/>"])
     def test_text(self, tmp_path, load, text):
         path = tmp_path / "text.pt"
         path.write_text(text)
@@ -187,7 +187,7 @@ class TestRefused:
         (load_e4e, _clipinverter_content({}), "holds CLIPInverter weights; e4e weights"),
         (load_stylegan2, _arcface_content(), "holds ArcFace weights"),
         (load_arcface, {"g_ema": {}}, "holds StyleGAN2 weights"),
-        (load_e4e, _e4e_content(None), "without `latent_avg`"),
+        (load_e4e, _e4e_content([1.0]), "`latent_avg` should be a tensor"),
         (load_e4e, _e4e_content(torch.zeros(3, WIDTH)), "does not fit 4 latent rows"),
         (load_e4e, _e4e_content(torch.tensor(1.0)), "does not fit 4 latent rows"),
         (load_stylegan2, {"g_ema": {"x": "y"}}, "`x` should be a tensor"),

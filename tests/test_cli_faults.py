@@ -43,7 +43,7 @@ def run(*arguments: object) -> int:
 
 
 def edit(*arguments: object) -> int:
-    return run("edit", *arguments, "--align", "none")
+    return run("edit", "--plain", "--align", "none", *arguments)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,10 @@ def test_a_mistake_is_a_sentence(photo, capsys, arguments, status, sentence):
 
 
 def test_a_prompt_with_a_dash_goes_after_two(photo):
-    assert run("edit", "-o", "out.png", "--align", "none", "--", "photo.png", "-beard") == 0
-    assert run("edit", "photo.png", "--prompt=-beard", "-o", "two.png", "--align", "none") == 0
+    assert (
+        run("edit", "--plain", "-o", "out.png", "--align", "none", "--", "photo.png", "-beard") == 0
+    )
+    assert edit("photo.png", "--prompt=-beard", "-o", "two.png") == 0
     with Image.open("out.png") as image:
         assert image.text["prompt"] == "-beard"
 
@@ -108,16 +110,19 @@ def test_the_suffix_chooses_the_format(photo, name, kind):
 def test_several_faces_are_counted_and_a_cut_prompt_is_said(photo, monkeypatch, capsys):
     found = [face_of_eyes((120, 60), (180, 60)), face_of_eyes((60, 55), (30, 50))]
     monkeypatch.setattr(align, "detect_faces", lambda photo: found)
-    assert run("edit", "photo.png", "one two three four five six seven", "-o", "out.png") == 0
+    assert (
+        run("edit", "--plain", "photo.png", "one two three four five six seven", "-o", "out.png")
+        == 0
+    )
     said = capsys.readouterr().out
     assert "There are 2 faces in this picture; number 0 was edited" in said
     assert "--face, from 0 to 1" in said
     assert "its end was ignored" in said
-    assert run("edit", "photo.png", "a man", "-o", "out.png", "--face", "1") == 0
+    assert run("edit", "--plain", "photo.png", "a man", "-o", "out.png", "--face", "1") == 0
     said = capsys.readouterr().out
     assert "number 1 was edited" in said
     assert "turned by" in said
-    assert run("edit", "photo.png", "a man", "-o", "out.png", "--face", "2") == 1
+    assert run("edit", "--plain", "photo.png", "a man", "-o", "out.png", "--face", "2") == 1
     assert "Only 2 faces were found" in capsys.readouterr().err
 
 

@@ -178,7 +178,7 @@ def test_another_file_than_the_first_time_is_refused(domain, published, drive, c
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"<!DOCTYPE html><title>Quota exceeded</title>", "not a PyTorch checkpoint"),
+        (b"<!DOCTYPE html><title>Quota exceeded</title>", "is a web page, not weights"),
         (b"", "empty"),
         ("e4e", "gave is e4e, not CLIPInverter"),
     ],
@@ -241,7 +241,7 @@ def test_an_interruption_is_no_trace(domain, monkeypatch, capsys):
 def test_only_what_is_published_can_be_downloaded(monkeypatch, tmp_path, capsys):
     assert main(["download", "portraits"]) == 1
     assert "comes with the project" in capsys.readouterr().err
-    assert main(["download", "dogs"]) == 1
+    assert main(["download", "dogs"]) == 2
     assert "There is no domain 'dogs'" in capsys.readouterr().err
     with pytest.raises(CheckpointError, match="There is no folder"):
         convert.find(tmp_path / "nowhere")

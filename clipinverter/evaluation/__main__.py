@@ -1,5 +1,5 @@
-"""`python -m clipinverter.evaluation portraits|photos|compare|ablation|sheet|bench`: what the models can do, in numbers
-and in pictures, and how long an edit takes.
+"""`python -m clipinverter.evaluation portraits|photos|compare|ablation|sheet|bench|load`: what the models can do, in
+numbers and in pictures, how long an edit takes, and what a server does under load.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ def main() -> None:
     p = commands.add_parser("bench", help="milliseconds an edit, against the plain way")
     p.add_argument("--domain", default="faces", help="without its files: random weights")
     p.set_defaults(run=bench)
+    p = commands.add_parser("load", help="a running server with many visitors at once")
+    p.add_argument("--url", default="http://127.0.0.1:7860/", help="of a server on this machine")
+    p.add_argument("--clients", type=int, default=30, help="visitors")
+    p.add_argument("--minutes", type=float, default=3.0)
+    p.add_argument("--seed", type=int, default=0, help="of what they ask for")
+    p.set_defaults(run=load)
     for command in commands.choices.values():
         command.add_argument("--json", type=Path, help="where to write the numbers")
     p = commands.add_parser("ablation", help="what each part of the method contributes")
@@ -120,6 +126,15 @@ def compare(args: argparse.Namespace) -> dict:
     editor = _editor()
     held = metrics.held_out(args.portraits, editor.models.domain.image_size, args.seed)
     report = {"seed": args.seed} | compare(editor, judge.load(), held)
+    print(table(report))
+    return report
+
+
+def load(args: argparse.Namespace) -> dict:
+    from clipinverter.domains import PORTRAITS
+    from clipinverter.evaluation.load import measure, table
+
+    report = measure(args.url, PORTRAITS.examples[:3], args.clients, args.minutes, args.seed)
     print(table(report))
     return report
 

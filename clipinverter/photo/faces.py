@@ -71,12 +71,11 @@ def turn_of(face: Face) -> int:
 def ordered_eyes(image: Image.Image, one: Point, other: Point) -> tuple[Point, Point]:
     """Two eyes in an RGB photo, the left one as seen in the upright face first.
 
-    The detector looks at the face both ways up; if it can't tell, eyes are ordered as they are seen.
+    The detector looks at the face both ways up; if it can't tell, they stay in the order given.
     """
-    left, right = sorted((one, other))
     with _lock:
-        scores = [_upright_score(image, *eyes) for eyes in ((left, right), (right, left))]
-    return (left, right) if scores[0] >= scores[1] else (right, left)
+        scores = [_upright_score(image, *eyes) for eyes in ((one, other), (other, one))]
+    return (one, other) if scores[0] >= scores[1] else (other, one)
 
 
 def face_of_eyes(left: Point, right: Point) -> Face:
@@ -139,7 +138,7 @@ def _find(image: Image.Image) -> tuple[int, Found]:
     if not upright:
         upright = _cnn(image, 480)
     if not upright and (
-        degrees := search.best_turn(image, search.RIGHT_ANGLES, lambda turned: _cnn(turned, 400))
+        degrees := search.best_turn(image, search.RIGHT_ANGLES, lambda turned: _cnn(turned, 300))
     ):
         return degrees, []
     for side in search.SIDES:
@@ -196,7 +195,7 @@ def _hog(image: Image.Image, side: int) -> Found:
 
 
 def _cnn(image: Image.Image, side: int) -> Found:
-    work, scale = _resized(image, 400, side)
+    work, scale = _resized(image, min(400, side), side)
     if min(work.size) < 80:  # the network fails on narrow strips
         return []
     found = _cnn_detector()(np.asarray(work), 0)

@@ -7,18 +7,18 @@ import math
 import os
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from clipinverter.errors import UserError
+from clipinverter.photo.colours import to_rgb
 
 # Formats that cameras, phones and browsers write. Pillow knows more, some of which start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff"
 )  # fmt: skip
-MAX_DECODED = 80_000_000  # pixels; what one visitor may make the server hold
-MAX_KEPT = 52_000_000  # phones take up to 50 megapixels
+MAX_KEPT = 52_000_000  # pixels; phones take up to 50 megapixels
+MAX_DECODED = MAX_KEPT  # pixels; what one visitor may make the server hold
 
 
 class PhotoError(UserError):
@@ -119,7 +119,7 @@ def _decode(image: Image.Image) -> Image.Image:
         )
     try:
         image.load()
-        rgb = _to_rgb(image)
+        rgb = to_rgb(image)
         # Broken camera metadata can fail in many ways; the picture is still good.
         with contextlib.suppress(Exception):
             rgb.info["exif"] = image.getexif().tobytes()
@@ -133,40 +133,6 @@ def _decode(image: Image.Image) -> Image.Image:
         size = tuple(max(1, int(side * scale)) for side in rgb.size)
         rgb = rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     return rgb
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return _from_deep_grey(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return _to_srgb(image).convert("RGB")
-
-
-def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits; floats and 32-bit integers may use any of three usual ranges."""
-    values = np.asarray(image).astype(np.float32)
-    peak = values.max()
-    is_16_bit = image.mode.startswith("I;16") or peak > 255
-    white = 65535 if is_16_bit else 255 if peak > 1 or image.mode == "I" else 1
-    levels = np.rint(np.clip(values / white, 0, 1) * 255).astype(np.uint8)
-    return Image.fromarray(levels).convert("RGB")
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Phones store wide-gamut colours, which look faded when read as sRGB."""
-    data = image.info.get("icc_profile")
-    if not data or image.mode not in ("L", "RGB", "CMYK"):
-        return image
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        if "sRGB" in ImageCms.getProfileDescription(profile):
-            return image
-        target = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, profile, target, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image  # a broken profile does not make the photo unusable
 
 
 def _damaged() -> PhotoError:

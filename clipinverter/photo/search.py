@@ -69,7 +69,7 @@ def best_turn(
 def is_flat(image: Image.Image) -> bool:
     """Whether a picture has hardly any contrast, so that nothing can be in it."""
     step = max(1, min(image.size) // 64)
-    low, high = image.convert("L").reduce(step).getextrema()
+    low, high = image.reduce(step).convert("L").getextrema()
     return high - low < FLAT
 
 

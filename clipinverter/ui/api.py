@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 
+from clipinverter.errors import UserError
 from clipinverter.photo.align import NoFaceError
-from clipinverter.photo.load import PhotoError, load_photo
-from clipinverter.photo.metadata import METHOD, sign
-from clipinverter.request import PromptError, StrengthError, check_prompt, check_strength
+from clipinverter.photo.faces import turn_of
+from clipinverter.photo.load import MissingPhotoError, load_photo
+from clipinverter.photo.metadata import METHOD, SaveError, sign
+from clipinverter.request import check_prompt, check_strength
 from clipinverter.ui import text
-from clipinverter.ui.uploads import UploadError, path_of
+from clipinverter.ui.uploads import path_of
 
 if TYPE_CHECKING:
     from clipinverter.editor import Edit, Editor, Inversion, OnStep
@@ -122,7 +124,15 @@ def refusals() -> Iterator[None]:
         yield
     except NoFaceError as error:
         raise NoFace(str(error)) from None
-    except (UploadError, PhotoError, PromptError, StrengthError, CheckpointError) as error:
+    except CheckpointError as error:  # it names files of the server
+        log.error("The weights can't be used: %s", error)
+        raise Refusal(text.NO_WEIGHTS) from None
+    except MissingPhotoError:  # deleted since the request was checked
+        raise Refusal(text.PICTURE_GONE) from None
+    except (SaveError, OSError) as error:  # a full disk, in most cases; it names files, too
+        log.error("The server can't write or read: %s", error)
+        raise Refusal(text.NO_ROOM) from None
+    except UserError as error:
         raise Refusal(str(error)) from None
     except Refusal:
         raise
@@ -147,6 +157,7 @@ def describe(
         "image_size": domain.image_size,
         "faces": len(inversion.faces) or None,
         "face": inversion.face if inversion.faces else None,
+        "turned": turn_of(inversion.faces[inversion.face]) if inversion.faces else 0,
         "boxes": [[round(corner, 1) for corner in face.box] for face in inversion.faces],
         "quad": None if inversion.quad is None else inversion.quad.round(1).tolist(),
     }

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from clipinverter.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -29,7 +31,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 log = logging.getLogger(__name__)
 
 
-class HostError(ValueError):
+class HostError(UserError):
     """The server can't start as it was told; the message is a sentence for whoever starts it."""
 
 

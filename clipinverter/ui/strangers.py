@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gradio.route_utils import FnIndexInferError
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -60,12 +61,24 @@ def app_options() -> dict[str, Any]:
     """What the web application is created with, for `launch(app_kwargs=…)`."""
     return {
         "middleware": [Middleware(RefuseForeignOrigins, allowed=allowed_origins())],
-        "exception_handlers": {FnIndexInferError: _no_endpoint, Exception: _went_wrong},
+        "exception_handlers": {
+            FnIndexInferError: _no_endpoint,
+            HTTPException: _refused,
+            Exception: _went_wrong,
+        },
     }
 
 
 async def _no_endpoint(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": text.NO_ENDPOINT}, 404)
+
+
+async def _refused(request: Request, error: HTTPException) -> JSONResponse:
+    """The framework's own refusals; a full queue in our words."""
+    full = error.status_code == 503 and str(error.detail).startswith("Queue is full")
+    return JSONResponse(
+        {"detail": text.QUEUE_FULL if full else error.detail}, error.status_code, error.headers
+    )
 
 
 async def _went_wrong(request: Request, error: Exception) -> JSONResponse:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from clipinverter.remarks import turned
+
 INTRO = (
     "Add a portrait and say in words how the person should look. The slider sets how strongly your "
     "words act."
@@ -66,6 +68,12 @@ FOREIGN_ORIGIN = (
     "environment variable ALLOWED_ORIGINS."
 )
 WENT_WRONG = "Something went wrong on the server. Please try again, or try another picture."
+NO_WEIGHTS = (
+    "The model's weights are missing or damaged on the server. Whoever runs this page finds the "
+    "reason in its log."
+)
+NO_ROOM = "The server has no room for this picture at the moment. Please try again later."
+QUEUE_FULL = "Many people are editing. Try again in a minute."
 TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
 
 _STAGES = {
@@ -105,6 +113,7 @@ def describe_run(info: Mapping[str, Any]) -> str:
 def notes(info: Mapping[str, Any]) -> list[str]:
     """What there is to say beyond `describe_result`."""
     found = [several_faces(info["faces"])] if (info.get("faces") or 0) > 1 else []
+    found += [turned(info["turned"])] if info.get("turned") else []
     return [describe_run(info), *found] + ([TRUNCATED] if info.get("truncated") else [])
 
 

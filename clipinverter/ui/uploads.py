@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from clipinverter.errors import UserError
 from clipinverter.ui import text
 
 MAX_BYTES = 20 * 1024**2  # of one file
@@ -19,7 +20,7 @@ MAX_BYTES = 20 * 1024**2  # of one file
 REFUSED = {"path": None, "url": None}
 
 
-class UploadError(ValueError):
+class UploadError(UserError):
     """A request names no file that may be read; the message is a sentence for the visitor."""
 
 

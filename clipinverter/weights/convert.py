@@ -10,20 +10,23 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from clipinverter.domains import Domain
-from clipinverter.models.adapter import LEVELS, Adapter
+from clipinverter.models.adapter import LEVELS
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.remapper import PARAMETERS as REMAPPER
 from clipinverter.weights.build import build_networks
+from clipinverter.weights.check import check_file, check_finite
 from clipinverter.weights.files import (
     CheckpointError,
     CLIPInverter,
     kind_of,
     load_arcface,
+    load_average,
     load_clip,
     load_clipinverter,
     load_e4e,
@@ -32,28 +35,52 @@ from clipinverter.weights.files import (
 )
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
+DRAWS = 10_000  # latents whose mean is the average where no file has it
 REQUIRED = ("CLIPInverter", "e4e", "CLIP")  # "ArcFace" is optional
 
 
-def find(folder: Path) -> dict[str, Path]:
-    """Kind -> file, for every published file in a folder, under any name.
+def find(folder: Path, on_skip: Callable[[str], None] = print) -> dict[str, Path]:
+    """Kind -> file, for every published file in a folder, whatever its name is.
+
+    A file that can't be used is left out, and `on_skip` called with a sentence that says why.
 
     Raises:
-        CheckpointError: there is no such folder, or a file of weights in it can't be read.
+        CheckpointError: there is no such folder.
     """
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}. Check the path.")
-    files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
-    kinds = {path: kind_of(path) for path in files if not _is_program(path)}
-    return {kind: path for path, kind in reversed(kinds.items()) if kind}
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
+        try:
+            check_file(path)
+            kind = None if _is_program(path) else kind_of(path)
+        except CheckpointError as error:
+            on_skip(f"Skipped: {error}")
+            continue
+        if kind is None:
+            on_skip(f"Skipped: {path} holds nothing that is known here.")
+        elif kind in found:
+            on_skip(f"Skipped: {path} is {kind} like {found[kind].name}, which is taken.")
+        else:
+            found[kind] = path
+    return found
 
 
 def _is_program(path: Path) -> bool:
-    """Whether a file is TorchScript, such as OpenAI's own CLIP: it contains code, which is never run."""
-    if not zipfile.is_zipfile(path):
+    """Whether it is TorchScript, such as OpenAI's own file of CLIP: code, which is never run."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except Exception:  # no archive, or a damaged one
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
+
+
+class _Part(NamedTuple):
+    """What is written into one file, and where it came from."""
+
+    source: Path
+    weights: Mapping[str, Tensor]
+    notes: Mapping[str, str] | None = None
 
 
 def convert(
@@ -64,54 +91,88 @@ def convert(
 ) -> dict[str, str]:
     """Writes the domain's files; returns the sha256 of each by its name.
 
+    Everything is checked before anything is written: keys, shapes, and that numbers are numbers.
+
     Args:
-        files: from `find`. With a CLIPInverter file the domain can edit; with a StyleGAN2 file
-            instead, adapter and remapper can be trained.
-        half: store in fp16. The networks still compute in float32.
+        files: as `find` gives them. With a CLIPInverter file the domain can edit; with a StyleGAN2
+            file in its place it has what the training of adapter and remapper starts from.
+        half: store half the bits. The networks still compute in float32.
         on_part: called with the name of each part before it is converted.
 
     Raises:
         CheckpointError: a file is damaged, of another kind, or does not fit the domain.
     """
+    parts = _parts(files, domain)
+    for name, part in parts.items():
+        check_finite(f"{part.source}: the {name}", part.weights)
+    digests = {}
+    for name, part in parts.items():
+        on_part(name)
+        path = domain.folder / f"{name}.safetensors"
+        try:
+            digests[path.name] = save_weights(path, part.weights, half, part.notes)
+        except ValueError as error:
+            raise CheckpointError(f"The {name} is {error}. Convert it without --half.") from error
+    return digests
+
+
+def _parts(files: Mapping[str, Path], domain: Domain) -> dict[str, _Part]:
+    """What the files give, compared with the networks."""
     with torch.device("meta"):
         generator, encoder, _ = build_networks(domain)
-    digests = {}
-
-    def write(part: str, weights: Mapping[str, Tensor]) -> None:
-        path = domain.folder / f"{part}.safetensors"
-        try:
-            digests[path.name] = save_weights(path, weights, half)
-        except ValueError as error:
-            raise CheckpointError(f"The {part} is {error}. Convert it without --half.") from error
-
+    parts: dict[str, _Part] = {}
     relative = True  # whether codes are relative to the average latent
-    if "CLIPInverter" in files:
-        relative = _convert_clipinverter(files["CLIPInverter"], domain, write, on_part)
+    if source := files.get("CLIPInverter"):
+        loaded = load_clipinverter(source)
+        parts |= _editing(source, loaded, domain)
+        relative = bool(loaded.opts.get("start_from_latent_avg", True))
     else:
-        on_part("generator")
-        weights = load_stylegan2(files["StyleGAN2"])
+        source = files["StyleGAN2"]
+        weights = load_stylegan2(source)
         plain = (key for key in generator.state_dict() if not key.startswith(REMAPPER))
-        _check(files["StyleGAN2"], weights, {key: generator.state_dict()[key] for key in plain})
-        write("generator", weights)
-
-    on_part("encoder")
-    e4e = load_e4e(files["e4e"])
-    _check(files["e4e"], e4e.encoder, encoder.state_dict())
-    latent_avg = e4e.latent_avg if relative else torch.zeros_like(e4e.latent_avg)
-    write("encoder", e4e.encoder | {"latent_avg": latent_avg})
-    del e4e
-
-    if "CLIP" in files:
-        on_part("clip")
-        write("clip", load_clip(files["CLIP"]))
-    if "ArcFace" in files:
-        on_part("identity")
+        _check(source, weights, {key: generator.state_dict()[key] for key in plain})
+        parts["generator"] = _Part(source, weights)
+    source = files["e4e"]
+    e4e = load_e4e(source)
+    _check(source, e4e.encoder, encoder.state_dict())
+    latent_avg = e4e.latent_avg
+    if latent_avg is None:
+        latent_avg = _average(files, domain, parts["generator"].weights)
+    if latent_avg.shape[1] != domain.style_dim:
+        raise CheckpointError(
+            f"{source}: `latent_avg` has {latent_avg.shape[1]} numbers a row; {domain.name!r} has "
+            f"{domain.style_dim}. Use the file that belongs to this generator."
+        )
+    latent_avg = latent_avg if relative else torch.zeros_like(latent_avg)
+    parts["encoder"] = _Part(source, e4e.encoder | {"latent_avg": latent_avg})
+    if source := files.get("CLIP"):
+        parts["clip"] = _Part(source, load_clip(source))
+    if source := files.get("ArcFace"):
         with torch.device("meta"):
             expected = ArcFace().state_dict()
-        weights = load_arcface(files["ArcFace"])
-        _check(files["ArcFace"], weights, expected)
-        write("identity", weights)
-    return digests
+        weights = load_arcface(source)
+        _check(source, weights, expected)
+        parts["identity"] = _Part(source, weights)
+    return parts
+
+
+def _average(files: Mapping[str, Path], domain: Domain, weights: Mapping[str, Tensor]) -> Tensor:
+    """The average latent [rows, style_dim] of another file, or of latents that are drawn by lot."""
+    with torch.device("meta"):
+        network = build_networks(domain)[0]
+    for kind in ("StyleGAN2", "CLIPInverter"):
+        if kind in files:
+            average = load_average(files[kind], network.n_latent)
+            if average is not None:
+                return average
+    mapping = network.style.to_empty(device="cpu")
+    own = {
+        k.removeprefix("style."): v.float() for k, v in weights.items() if k.startswith("style.")
+    }
+    mapping.load_state_dict(own)
+    draws = torch.randn(DRAWS, domain.style_dim, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return mapping(draws).mean(0).expand(network.n_latent, -1).clone()
 
 
 def convert_own(folder: Path, domain: Domain, on_part: Callable[[str], None]) -> None:
@@ -133,17 +194,8 @@ def convert_own(folder: Path, domain: Domain, on_part: Callable[[str], None]) ->
     convert(files, domain, on_part=on_part)
 
 
-def _convert_clipinverter(
-    source: Path,
-    domain: Domain,
-    write: Callable[[str, Mapping[str, Tensor]], None],
-    on_part: Callable[[str], None],
-) -> bool:
-    """Writes adapter and generator; returns whether codes are relative to the average latent."""
-    on_part("adapter")
-    with torch.device("meta"):
-        generator, _, adapter = build_networks(domain)
-    loaded = load_clipinverter(source)
+def _editing(source: Path, loaded: CLIPInverter, domain: Domain) -> dict[str, _Part]:
+    """Adapter and generator of a CLIPInverter file."""
     size = loaded.opts.get("stylegan_size", domain.image_size)
     if size != domain.image_size:
         raise CheckpointError(
@@ -155,15 +207,15 @@ def _convert_clipinverter(
             "Use the file of stage two, which is the one that the authors publish."
         )
     levels = _levels(source, loaded)
-    if set(levels) != set(LEVELS):
-        with torch.device("meta"):
-            adapter = Adapter(domain.encoder_widths, domain.text_dim, levels)
+    with torch.device("meta"):
+        generator, _, adapter = build_networks(domain, levels)
     _check(source, loaded.adapter, adapter.state_dict())
     _check(source, loaded.decoder, generator.state_dict())
-    write("adapter", loaded.adapter)
-    on_part("generator")
-    write("generator", loaded.decoder)
-    return bool(loaded.opts.get("start_from_latent_avg", True))
+    notes = None if set(levels) == set(LEVELS) else {"levels": " ".join(levels)}
+    return {
+        "adapter": _Part(source, loaded.adapter, notes),
+        "generator": _Part(source, loaded.decoder),
+    }
 
 
 def _levels(path: Path, loaded: CLIPInverter) -> Collection[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import pickle
 import re
 import zipfile
@@ -24,10 +23,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from clipinverter.errors import UserError
+from clipinverter.weights.check import CheckpointError, PathLike, check_file, check_finite
 
 StateDict = dict[str, Tensor]
-PathLike = str | os.PathLike[str]
+
+MAX_WIDTH = 4096  # of a latent
 
 _SAFE_GLOBALS = [
     argparse.Namespace,
@@ -39,15 +39,11 @@ _SAFE_GLOBALS = [
 ]
 
 
-class CheckpointError(UserError):
-    """A file of weights is missing, damaged, unsafe or of the wrong kind; the message says so."""
-
-
 class E4E(NamedTuple):
-    """An e4e encoder as published: keys without their `encoder.` prefix, and [n_latent, width]."""
+    """An e4e encoder as published: keys without their `encoder.` prefix, and [n_latent, width] if it is there."""
 
     encoder: StateDict
-    latent_avg: Tensor
+    latent_avg: Tensor | None
     opts: dict[str, Any]
 
 
@@ -79,19 +75,33 @@ def load_e4e(path: PathLike) -> E4E:
     if not encoder:
         raise _wrong_kind(path, content, "e4e")
     rows = {int(m[1]) for m in (re.match(r"styles\.(\d+)\.", key) for key in encoder) if m}
-    latent_avg = content.get("latent_avg")
-    if not rows or not isinstance(latent_avg, Tensor):
+    if not rows:
         raise CheckpointError(
-            f"{path} is an e4e file without style heads or without `latent_avg`: it is incomplete. "
-            "Use the file that the authors publish."
+            f"{path} is an e4e file without style heads: it is incomplete. Use the file that the "
+            "authors publish."
         )
-    if latent_avg.ndim not in (1, 2) or latent_avg[..., 0].numel() not in (1, len(rows)):
-        raise CheckpointError(
-            f"{path}: `latent_avg` has shape {list(latent_avg.shape)}, which does not fit "
-            f"{len(rows)} latent rows."
-        )
-    latent_avg = latent_avg.float().expand(len(rows), -1).clone()
+    average = content.get("latent_avg")
+    latent_avg = None if average is None else spread(path, average, len(rows))
     return E4E(encoder, latent_avg, _opts(path, content))
+
+
+def load_average(path: PathLike, rows: int) -> Tensor | None:
+    """The average latent [rows, width] that any published file holds; None where it has none."""
+    average = _read(path).get("latent_avg")
+    return None if average is None else spread(path, average, rows)
+
+
+def spread(path: PathLike, average: Any, rows: int) -> Tensor:
+    """An average latent as [rows, width], from one that was saved for all rows or for each."""
+    if not isinstance(average, Tensor):
+        raise CheckpointError(f"{path}: `latent_avg` should be a tensor. Download the file again.")
+    fits = average.ndim in (1, 2) and 0 < average.shape[-1] <= MAX_WIDTH
+    if not fits or (average.ndim == 2 and average.shape[0] not in (1, rows)):
+        raise CheckpointError(
+            f"{path}: `latent_avg` has shape {list(average.shape)}, which does not fit {rows} "
+            "latent rows. Use the file that the authors publish."
+        )
+    return average.float().expand(rows, -1).clone()
 
 
 def load_clipinverter(path: PathLike) -> CLIPInverter:
@@ -137,13 +147,19 @@ def kind_of(path: PathLike) -> str | None:
     return _kind(_mapped(path) if Path(path).suffix == ".safetensors" else _read(path))
 
 
-def save_weights(path: PathLike, weights: Mapping[str, Tensor], half: bool = True) -> str:
+def save_weights(
+    path: PathLike,
+    weights: Mapping[str, Tensor],
+    half: bool = True,
+    notes: Mapping[str, str] | None = None,
+) -> str:
     """Write floating-point tensors as safetensors, others unchanged; return the file's sha256.
 
     The file appears at once or not at all. Raises ValueError for values that fp16 cannot hold.
 
     Args:
         half: in fp16, otherwise in float32.
+        notes: what the file is to say about itself, see `notes_of`.
     """
     kind = torch.float16 if half else torch.float32
     kept = {
@@ -155,10 +171,20 @@ def save_weights(path: PathLike, weights: Mapping[str, Tensor], half: bool = Tru
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    safetensors.torch.save_file(kept, partial)
-    partial.chmod(0o644)  # a server may run as somebody else
-    partial.replace(path)
+    try:
+        safetensors.torch.save_file(kept, partial, dict(notes) if notes else None)
+        partial.chmod(0o644)  # a server may run as somebody else
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return sha256(path)
+
+
+def notes_of(path: PathLike) -> dict[str, str]:
+    """What a safetensors file says about itself."""
+    check_file(path)
+    with safetensors.safe_open(path, "pt") as file:
+        return file.metadata() or {}
 
 
 def load_weights(path: PathLike, expected_sha256: str | None = None) -> StateDict:
@@ -167,7 +193,9 @@ def load_weights(path: PathLike, expected_sha256: str | None = None) -> StateDic
     With `expected_sha256` a file with any other content is refused.
     """
     weights = _mapped(path)
-    if expected_sha256 is not None and (found := sha256(path)) != expected_sha256:
+    if expected_sha256 is None:  # nobody has looked at it before
+        check_finite(str(path), weights)
+    elif (found := sha256(path)) != expected_sha256:
         raise CheckpointError(
             f"{path} is not the expected file: its sha256 is {found}, not {expected_sha256}. "
             "Restore it from the repository, or download it again."
@@ -186,12 +214,7 @@ def sha256(path: PathLike) -> str:
 
 def _mapped(path: PathLike) -> StateDict:
     """Tensors of a safetensors file, mapped into memory: read from disk when they are used."""
-    _check_file(path)
-    with open(path, "rb") as file:
-        if file.read(40).startswith(b"version https://git-lfs"):
-            raise CheckpointError(
-                f"{path} is only a Git LFS pointer, not the weights themselves: run `git lfs pull`."
-            )
+    check_file(path)
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
@@ -202,7 +225,7 @@ def _mapped(path: PathLike) -> StateDict:
 
 
 def _read(path: PathLike) -> dict[str, Any]:
-    _check_file(path)
+    check_file(path)
     try:
         with torch.serialization.safe_globals(_SAFE_GLOBALS):
             # Memory mapping reads only the parts that are used; old files are no zips.
@@ -211,15 +234,14 @@ def _read(path: PathLike) -> dict[str, Any]:
             )
     # A broken pickle stream can fail in any way that Python code can.
     except Exception as error:
-        forbidden = re.search(r"GLOBAL ([\w.]+) (was not an allowed|whose module)", str(error))
+        forbidden = re.search(r"GLOBAL ([\w.]+) (?:was not an allowed|whose module)", str(error))
         if isinstance(error, pickle.UnpicklingError) and forbidden:
             raise CheckpointError(
                 f"{path} asks for {forbidden[1]}, which plain weights never need. It is refused, "
                 "since such a file could run any code. Use the file that the authors publish."
             ) from error
         raise CheckpointError(
-            f"{path} is damaged or not a PyTorch checkpoint ({_first_line(error)}). "
-            "Download it again."
+            f"{path} is damaged or not a PyTorch checkpoint ({_reason(error)}). Download it again."
         ) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(
@@ -227,15 +249,6 @@ def _read(path: PathLike) -> dict[str, Any]:
             "Use the file that the authors publish."
         )
     return dict(content)
-
-
-def _check_file(path: PathLike) -> None:
-    path = Path(path)
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise CheckpointError(f"{path} {what}. Check the path, or download the file.")
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"{path} is empty. Download it again.")
 
 
 def _tensors(path: PathLike, values: Mapping[str, Any]) -> StateDict:
@@ -290,6 +303,13 @@ def _wrong_kind(path: PathLike, content: Mapping[str, Any], wanted: str) -> Chec
     return CheckpointError(
         f"{path} holds {kind or 'other'} weights; {wanted} weights are needed here."
     )
+
+
+def _reason(error: Exception) -> str:
+    """Why PyTorch could not read a file, without its advice to read it unsafely."""
+    if isinstance(error, pickle.UnpicklingError) or "eights only load failed" in str(error):
+        return "its list of contents is not that of plain weights"
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

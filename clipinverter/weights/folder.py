@@ -15,14 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from clipinverter.domains import Domain
-from clipinverter.models.adapter import Adapter
+from clipinverter.models.adapter import LEVELS, Adapter
 from clipinverter.models.clip import TextImageModel
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.remapper import PARAMETERS as REMAPPER
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.weights.build import build_identity, build_networks, build_text_image
-from clipinverter.weights.files import CheckpointError, StateDict, load_weights, save_weights
+from clipinverter.weights.files import (
+    CheckpointError,
+    StateDict,
+    load_weights,
+    notes_of,
+    save_weights,
+)
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -88,15 +94,20 @@ class WeightFolder:
     def encoder(self, part: str = "encoder") -> tuple[Encoder, Tensor]:
         """The encoder, and latent_avg [n_latent, style_dim]."""
         weights = self.read(part)
-        latent_avg = weights.pop("latent_avg")
+        latent_avg = weights.pop("latent_avg", None)
         with torch.device(self.build_device):
-            network = build_networks(self.domain)[1]
+            generator, network, _ = build_networks(self.domain)
+        if latent_avg is None or latent_avg.shape != (generator.n_latent, self.domain.style_dim):
+            raise CheckpointError(self.misfit_message(part))
         return self.fill(network, part, weights), latent_avg
 
     def adapter(self) -> Adapter:
         """The adapter, with the levels that the file has weights for."""
         weights = self.read("adapter")
         levels = {key.split("_mapping.")[0] for key in weights}
+        written = notes_of(self.file("adapter")).get("levels")  # some files do without one
+        if levels != set(written.split() if written else LEVELS):
+            raise CheckpointError(self.misfit_message("adapter"))
         with torch.device(self.build_device):
             network = build_networks(self.domain, levels)[2]
         return self.fill(network, "adapter", weights)
