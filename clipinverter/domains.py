@@ -36,6 +36,7 @@ class Domain:
         files: sha256 of every weight file by its name in the folder; "" where any content will do.
         licence: of the weights.
         suggestions: prompts that the page offers.
+        example_folders: of `assets/`, with the pictures that the page offers; default: the domain's name.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Domain:
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     licence: str = ""
     suggestions: tuple[str, ...] = ()
+    example_folders: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -64,8 +66,10 @@ class Domain:
 
     @property
     def examples(self) -> tuple[Path, ...]:
-        """Pictures that the page offers, sorted by name."""
-        return tuple(sorted((ROOT / "assets" / self.name).glob("*.png")))
+        """Pictures that the page offers: folder by folder, each sorted by name."""
+        folders = [ROOT / "assets" / name for name in self.example_folders or (self.name,)]
+        found = [sorted(p for p in f.glob("*") if p.suffix in (".jpg", ".png")) for f in folders]
+        return tuple(path for paths in found for path in paths)
 
 
 _FACE_PROMPTS = (
@@ -111,6 +115,7 @@ PORTRAITS = Domain(
     ),
     licence="MIT",
     suggestions=_FACE_PROMPTS,
+    example_folders=("photos", "portraits"),
 )
 
 FACES = Domain(
@@ -120,6 +125,7 @@ FACES = Domain(
     files=_files(generator="", encoder="", adapter="", clip="", identity=""),
     licence="see the authors' repositories: NVIDIA's StyleGAN2 weights are non-commercial",
     suggestions=_FACE_PROMPTS,
+    example_folders=("photos",),
 )
 
 DOMAINS: Mapping[str, Domain] = MappingProxyType({d.name: d for d in (PORTRAITS, FACES)})

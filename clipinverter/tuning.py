@@ -4,8 +4,8 @@
 
 The latent of a photo stays where the encoder put it, so that edits of it mean what they meant, and
 the weights learn the rest. Roich et al., "Pivotal Tuning for Latent-based Editing of Real Images"
-(ACM TOG 2022). The first steps draw small, where a step costs a third and most of the error is.
-What the settings were chosen by is in docs/performance.md.
+(ACM TOG 2022). Few large steps do what hundreds of small ones do: what each setting gave is in
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ class Settings:
     """How a generator is tuned.
 
     Attributes:
-        coarse: steps at a quarter of the resolution, before the others.
-        fine: steps at full resolution.
+        steps: of Adam.
         rate: of Adam; rises over `warm_up` steps and falls to 0 along a cosine.
         betas: of Adam.
         perceptual_size: largest side of what the perceptual distance sees, pixels.
@@ -54,8 +53,7 @@ class Settings:
         preview_every: steps from preview to preview.
     """
 
-    coarse: int = 25
-    fine: int = 45
+    steps: int = 50
     rate: float = 1.6e-2
     betas: tuple[float, float] = (0.8, 0.99)
     warm_up: int = 8
@@ -104,7 +102,7 @@ def tune(
         w_plus: [1, n_latent, style_dim], the photo's latent as the encoder gives it.
         crop: the aligned photo, RGB, square, of any size.
         on_step: called with the number of steps done and of all steps, after each.
-        on_preview: called with the picture as it is drawn so far, at first a small one.
+        on_preview: called with the picture as it is drawn so far.
         stop: asked before each step, e.g. `event.is_set`.
         turn: entered for each step; a lock that is shared with others lets them in between.
 
@@ -114,7 +112,7 @@ def tune(
     start = time.perf_counter()
     settings = settings or Settings()
     learner = _Learner(models, w_plus, crop, settings)
-    total = settings.coarse + settings.fine
+    total = settings.steps
     for step in range(total):
         if stop is not None and stop():
             raise TuningStopped
@@ -160,27 +158,17 @@ class _Learner:
             self.styles = self.generator.styles(w_plus.to(self.device))
             self.perceptual = perceptual(models.encoder)
             target = to_tensor(crop, self.generator.size).to(self.device)
-            self.goals = {
-                size: _Goal(F.adaptive_avg_pool2d(target, size), self.perceptual, settings)
-                for size in {self.size(0), self.size(settings.coarse)}
-            }
-
-    def size(self, step: int) -> int:
-        """Side of the picture that a step draws."""
-        full = self.generator.size
-        return max(8, full // 4) if step < self.settings.coarse else full
+            self.goal = _Goal(target, perceptual(models.encoder), settings)
 
     def step(self, step: int) -> tuple[Tensor, Tensor]:
-        """One step of Adam -> the picture before it [1, 3, S, S], and its loss."""
+        """One step of Adam -> the picture before it, [1, 3, size, size], and its loss."""
         s = self.settings
-        total = s.coarse + s.fine
-        factor = min(1.0, (step + 1) / s.warm_up) * (0.5 + 0.5 * math.cos(math.pi * step / total))
+        rise, fall = (step + 1) / s.warm_up, 0.5 + 0.5 * math.cos(math.pi * step / s.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = s.rate * factor
-        size = self.size(step)
+            group["lr"] = s.rate * min(1.0, rise) * fall
         with torch.autocast(self.device.type, torch.bfloat16, enabled=_is_quick(self.device)):
-            drawn = learning.draw(self.generator, self.styles, size)
-            loss = self.goals[size].loss(drawn)
+            drawn = learning.draw(self.generator, self.styles)
+            loss = self.goal.loss(drawn)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -193,7 +181,7 @@ class _Learner:
 
 
 class _Goal:
-    """The photo at one size, and what the perceptual distance sees of it."""
+    """The photo at the generator's size, and what the perceptual distance sees of it."""
 
     def __init__(self, target: Tensor, measure: Perceptual, settings: Settings) -> None:
         self.target = target

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clipinverter.portraits import hair_words, unseen_words, words
-from clipinverter.portraits.captions import article, caption, plain_caption, prompt_for
+from clipinverter.portraits.captions import MAN, WOMAN, article, caption, plain_caption, prompt_for
 from clipinverter.portraits.scene import ATTRIBUTES, Scene
 
 PRONOUNS = {"{their}": ("their", "her", "his"), "{them}": ("them", "her", "him")}
@@ -31,7 +31,7 @@ def phrases(name: str) -> list[str]:
     """All the ways in which an attribute is said, with every pronoun."""
     if name in ("woman", "man"):
         pronouns = ("she", "her") if name == "woman" else ("he", "his", "him")
-        return [*(words.WOMAN if name == "woman" else words.MAN), *pronouns]
+        return [*(WOMAN if name == "woman" else MAN), *pronouns]
     found = []
     if name in hair_words.HAIR:
         found += hair_words.HAIRED.get(name, ())

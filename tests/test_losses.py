@@ -17,8 +17,9 @@ from clipinverter.models.losses import (
     r1_penalty,
     w_norm_loss,
 )
+from clipinverter.models.mobilenet_speed import Float32Conv2d, fold, quicken
 from clipinverter.portraits.scene import Scene
-from clipinverter.training.mobilenet import Float32Conv2d, Perceptual, fold, quicken, state
+from clipinverter.training.mobilenet import Perceptual, state
 from clipinverter.training.portraits import clip as clip_stage
 from clipinverter.training.portraits import data
 from clipinverter.training.portraits.clip import label_loss

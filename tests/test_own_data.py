@@ -131,7 +131,7 @@ def damaged_picture(images, captions):
     [
         (
             missing_captions,
-            r"3\.jpg has no captions: .*3\.txt is missing\. .* So it is for 1 more\.",
+            r"3\.jpg has no captions: .*3\.txt is missing\. .* The same is true of 1 more\.",
         ),
         (empty_captions, r"3\.jpg has no captions: .*3\.txt is empty\..* a caption a line\.$"),
         (empty_folder, r"There are no pictures in the folder .*images\.$"),

@@ -12,7 +12,7 @@ from clipinverter.photo.tensors import to_tensor
 from clipinverter.tuning import Settings, Tuning, TuningStopped, learns, tune, tuned
 from tests.tiny import picture, tiny_models
 
-FEW = Settings(coarse=3, fine=5, preview_every=4)
+FEW = Settings(steps=8, preview_every=4)
 
 
 def inverted(models, seed=0):
@@ -35,7 +35,7 @@ def error(generator, inversion):
 def test_the_picture_comes_closer_and_the_shared_generator_stays():
     models = tiny_models()
     before, inversion = state(models.generator), inverted(models)
-    tuning = tune(models, inversion.w_plus, inversion.crop, settings=Settings(10, 40))
+    tuning = tune(models, inversion.w_plus, inversion.crop, settings=Settings(steps=50))
     mine = tuned(models.generator, tuning)
     assert error(mine, inversion) < 0.6 * error(models.generator, inversion)
     assert unchanged(models.generator, before)
@@ -152,6 +152,5 @@ def test_learning_draws_what_the_generator_draws(monkeypatch, large):
     w_plus = torch.randn(1, net.n_latent, 16)
     styles = net.styles(w_plus)
     torch.testing.assert_close(learning.draw(net, styles), net(w_plus), rtol=1e-4, atol=1e-4)
-    assert learning.draw(net, styles, 8).shape == (1, 3, 8, 8)
     learning.draw(net, net.styles(w_plus)).square().sum().backward()
     assert all(p.grad is not None for n, p in net.named_parameters() if learns(n))

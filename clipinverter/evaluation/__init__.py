@@ -1,1 +1,1 @@
-"""Measuring what the models do: numbers and contact sheets, each by one command."""
+"""Evaluation of the models: numbers and contact sheets, each by one command."""

@@ -24,8 +24,12 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=0)
     p.set_defaults(run=portraits)
     p = commands.add_parser("photos", help="numbers on rated photos")
-    p.add_argument("folder", type=Path, help="aligned pictures and a ratings.csv")
+    p.add_argument("folder", type=Path, help="aligned pictures, perhaps with a ratings.csv")
     p.add_argument("--sheet", type=Path, help="where to draw photos and inversions")
+    p.add_argument(
+        "--limit", type=int, help="tune and edit so many, at random; 0: none (default: all)"
+    )
+    p.add_argument("--judge", type=Path, help="a program that judges pictures, see photo_edits.py")
     p.set_defaults(run=photos)
     p = commands.add_parser("compare", help="CLIPInverter and StyleCLIP on held-out scenes")
     p.add_argument("--portraits", type=int, default=100, help="held-out scenes")
@@ -44,6 +48,7 @@ def main() -> None:
     p.set_defaults(run=ablation, json=None)
     p = commands.add_parser("sheet", help="edits of portraits, both chosen at random by seed")
     p.add_argument("out", type=Path)
+    p.add_argument("--photos", type=Path, help="aligned photos to tune to, in place of portraits")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--cell", type=int, default=128, help="side of each picture, pixels")
     p.set_defaults(run=sheet, json=None)
@@ -70,9 +75,13 @@ def _editor() -> Editor:
 
 
 def sheet(args: argparse.Namespace) -> None:
-    from clipinverter.evaluation.edit_sheet import random_edits
+    from clipinverter.evaluation.edit_sheet import random_edits, tuned_photos
 
-    random_edits(_editor(), args.seed, args.cell).save(args.out)
+    editor = _editor()
+    if args.photos:
+        tuned_photos(editor, args.photos, args.seed, args.cell).save(args.out, quality=85)
+    else:
+        random_edits(editor, args.seed, args.cell).save(args.out)
 
 
 def ablation(args: argparse.Namespace) -> None:
@@ -86,13 +95,20 @@ def ablation(args: argparse.Namespace) -> None:
 
 
 def photos(args: argparse.Namespace) -> dict:
+    from clipinverter.evaluation import photo_edits
     from clipinverter.evaluation.photos import measure, sheet
     from clipinverter.portraits import judge
 
-    report, pairs = measure(_editor(), judge.load(), args.folder)
+    editor, report = _editor(), {}
+    if (args.folder / "ratings.csv").exists() or args.sheet:
+        report, pairs = measure(editor, judge.load(), args.folder)
+        if args.sheet:
+            sheet(pairs).save(args.sheet)
+    if args.limit != 0:
+        report |= photo_edits.compare(
+            editor, photo_edits.choose(args.folder, args.limit), args.judge
+        )
     print(json.dumps(report, indent=2))
-    if args.sheet:
-        sheet(pairs).save(args.sheet)
     return report
 
 

@@ -1,9 +1,8 @@
-"""How long an edit takes against the plain way: `python -m clipinverter.evaluation bench`.
+"""The time of an edit compared with the plain implementation: `python -m clipinverter.evaluation bench`.
 
-Both run in turns in one process, so that whatever else the machine does slows both down, and the
-medians are compared. Where the weights of a domain are not at hand, networks of the same sizes get
-random ones: they take the same time. Every precision has processes of its own, one of which does
-nothing but serve: its memory is the one that is stated.
+Both run in turns in one process, so that other load on the machine slows both down, and their medians are
+compared. Without the weights of a domain, networks of the same sizes with random weights are measured: they
+take the same time. Each precision is measured in its own processes; memory is that of one that only edits.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ CONTRAST = 0.5  # standard deviation of the pictures' values, as in photographs
 
 
 def bench(domain: Domain, repeats: int = REPEATS) -> dict[str, Any]:
-    """The figures of `measure` for each precision that the CPU computes in, and `peak_mib`."""
+    """The results of `measure` and `peak_mib`, for each precision that the CPU computes in."""
     report: dict[str, Any] = {
         "domain": domain.name,
         "image_size": domain.image_size,
@@ -73,8 +72,8 @@ def table(report: dict[str, Any]) -> str:
 def measure(plainly: Models, served: Models, repeats: int = REPEATS) -> dict[str, float]:
     """Medians in ms over `repeats` turns, their ratios, and the PSNR between the pictures in dB.
 
-    `plain_ms` is one edit the plain way; `first_edit_ms` one of a new picture by the Editor,
-    without looking for a face; `new_prompt_ms` and `slider_ms` are another prompt and another
+    `plain_ms` is one edit by the plain implementation; `first_edit_ms` one of a new picture by the
+    Editor, without face detection; `new_prompt_ms` and `slider_ms` are another prompt and another
     strength for that picture.
 
     Args:
@@ -114,7 +113,7 @@ def measure(plainly: Models, served: Models, repeats: int = REPEATS) -> dict[str
 def random_models(domain: Domain) -> Models:
     """Networks in the sizes of a domain, always with the same random weights, in float32.
 
-    Noise, biases and the remapper's pull are there to be seen, and pictures have `CONTRAST`.
+    Noise, biases and the remapper are strong enough to change pixels, and pictures have `CONTRAST`.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -136,6 +135,7 @@ def random_models(domain: Domain) -> Models:
 
 
 def has_no_files(domain: Domain) -> bool:
+    """Whether a required file of weights is missing."""
     try:
         DomainWeights(domain).check(REQUIRED_PARTS)
     except CheckpointError:
@@ -160,7 +160,7 @@ def _measured(name: str, precision: str, repeats: int) -> dict[str, float]:
 
 
 def _peak(name: str, precision: str) -> int:
-    """MiB at most of a process that loads the networks and edits, mapped files included."""
+    """Peak memory in MiB of a process that loads the networks and edits, with mapped files."""
     editor = Editor(_models(name, precision))
     inversion = _first_edit(editor, _photo(0)).inversion
     editor.edit(inversion, "a person with red hair")

@@ -32,7 +32,7 @@ PROMPTS = {
     "a surprised person with a hat": ("surprised", "hat"),
     "a person with long blond hair and glasses": ("long hair", "blond hair", "eyeglasses"),
 }
-"""Prompt -> the attributes that it asks for. The first eight have mappers; the others ask for several at once."""
+"""Prompt -> the attributes that it asks for. The first eight have mappers; the others ask for several attributes."""
 
 COLUMNS = (
     "target", "others_kept", "identity", "counterfactual_ratio", "clip_gain_share", "median_ms",
@@ -46,12 +46,12 @@ def compare(
     prompts: dict[str, tuple[str, ...]] = PROMPTS,
     tell: Callable[[str], None] = print,
 ) -> dict:
-    """The report: `methods` holds the means over prompts of what `edits.outcome` says, and `median_ms`; `prompts` the
-    numbers of each.
+    """Measures all methods. `methods` of the report holds the means over prompts of `editing.outcome` and `median_ms`,
+    `prompts` the numbers of each prompt.
 
-    A portrait counts for a prompt when it lacks what is asked for and could have it; all methods edit the same.
-    median_ms is what an edit of one more portrait takes after its inversion. A method that is not available for a
-    prompt has no numbers there; `available` counts the prompts that it has.
+    All methods edit the same portraits: for each prompt those that lack the attributes and can have them. median_ms is
+    the time of an edit of one more portrait after its inversion. A method that is not available for a prompt has no
+    numbers there; `available` counts its prompts.
     """
     methods = Comparison(editor).methods
     by_prompt: dict[str, dict[str, dict]] = {}
@@ -91,7 +91,7 @@ def table(report: dict) -> str:
 def _edited(
     editor: Editor, method: Method, held: Sequence[Held], prompt: str
 ) -> tuple[Tensor, Tensor, list[float]]:
-    """Inversions and edits [N, 3, S, S], and the ms that each edit took after the inversion."""
+    """Inversions and edits [N, 3, S, S], and the time of each edit in ms after the inversion."""
     before, after, ms = [], [], []
     for h in held:
         inversion = editor.invert(to_pil(h.image[None]), "none")

@@ -1,4 +1,4 @@
-"""How well edits do what they are asked for, on scenes that no training set holds."""
+"""How well edits follow their prompts, on held-out scenes."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ STRENGTHS = (0.0, 0.5, 1.0, 1.5)
 
 
 def wanting(held: Sequence[Held], names: Sequence[str], count: int) -> list[tuple[Held, Scene]]:
-    """Up to `count` held-out scenes that lack one of the attributes at least and could have them all, each with the
-    scene in which they came true."""
+    """Up to `count` held-out scenes that lack at least one of the attributes and can have all, each with the edited
+    scene that has them."""
     found = []
     for h in held:
         if len(found) == count:
@@ -84,9 +84,9 @@ def edit(
     strengths: Sequence[float],
     residual_scale: float = RESIDUAL_SCALE,
 ) -> list[Tensor]:
-    """Images [B, 3, S, S] inverted and edited by a prompt: a batch for each strength; 0 is the inversion.
+    """Images [B, 3, S, S] inverted and edited by a prompt, [B, 3, S, S] for each strength; strength 0 is the inversion.
 
-    residual_scale: 0 leaves the edit to the remapper alone.
+    residual_scale: 0 switches the adapter off.
     """
     w_plus, features = invert(models, images)
     text = models.text_image.embed_text([prompt])
@@ -99,7 +99,7 @@ def edit(
 
 
 def clip_score(models: Models, images: Tensor, prompt: str) -> Tensor:
-    """Cosine of images and prompt in the domain's own text-image model [B]."""
+    """Cosine similarity [B] of images [B, 3, S, S] and the prompt in the domain's own text-image model."""
     text = F.normalize(models.text_image.embed_text([prompt]), dim=1)
     return (F.normalize(models.text_image.embed_image(images), dim=1) @ text.t()).squeeze(1)
 
@@ -115,12 +115,21 @@ def measure(
     residual_scale: float = RESIDUAL_SCALE,
     strengths: Sequence[float] = STRENGTHS,
 ) -> dict[str, float]:
-    """One prompt on up to `count` scenes that lack what it asks for; an empty dictionary when there are none.
+    """Measures one prompt on up to `count` scenes that lack its attributes `names`.
 
-    target: share whose edit shows all of `names`. others_kept: share of the other variables (those that the true edit
-    leaves alone) in which the judge sees the same as in the inversion. identity: cosine to the inversion.
-    counterfactual_ratio: error to the true edit over that of doing nothing. clip_gain_share: share whose CLIP score
-    rises. monotone: 1 if the target's mean log-odds grow over `strengths`, of which 0 and 1 have to be two, else 0.
+    Args:
+        strengths: increasing, with 0 and 1 among them.
+
+    Returns:
+        An empty dictionary if there are no such scenes, else
+
+        target: share of edits that show all of `names`.
+        others_kept: share of the other variables (which the true edit does not change) that the judge reads as in the
+            inversion.
+        identity: cosine similarity to the inversion.
+        counterfactual_ratio: L1 error of the edit to the true edit, over that of the inversion.
+        clip_gain_share: share of edits with a higher CLIP score than the inversion.
+        monotone: 1 if the mean log odds of `names` grow with the strength, else 0.
     """
     chosen = wanting(held, names, count)
     if not chosen:
@@ -148,9 +157,11 @@ def outcome(
     after: Tensor,
     truth: Tensor,
 ) -> dict[str, float]:
-    """What edits by any method brought: `measure` without `monotone`.
+    """The numbers of `measure` without `monotone`, for edits by any method.
 
-    chosen: from `wanting`. before, after, truth [N, 3, S, S]: inversions, their edits, and renders of the true edits.
+    Args:
+        chosen: from `wanting`.
+        before, after, truth: inversions, their edits, and renders of the true edits, [N, 3, S, S] each.
     """
     seen_before, seen_after = judge.see(before), judge.see(after)
     columns = [NAMES.index(name) for name in names]
@@ -187,5 +198,5 @@ def _measured(asked: dict[str, tuple[str, Sequence[str]]], models, judge, held, 
 
 
 def mean(rows: dict[str, dict[str, float]], key: str) -> float:
-    """One figure of `single` or `several` over all prompts."""
+    """The mean of one number of `single` or `several` over all prompts."""
     return float(np.mean([row[key] for row in rows.values()]))

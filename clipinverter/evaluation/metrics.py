@@ -1,4 +1,4 @@
-"""What is measured of the embedded models, on scenes that no training set holds."""
+"""Metrics of the embedded models, on held-out scenes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from clipinverter.portraits.w_space import w_of
 from clipinverter.training.portraits.identity import pairs
 from clipinverter.weights.load import Models
 
-HELD_OUT = 10_000_019  # training sets count their scenes from their own small seeds
+HELD_OUT = 10_000_019  # a seed that no training set has
 
 
 @dataclass(frozen=True)
 class Held:
-    """A scene that was never trained on, and its picture [3, S, S] in [-1, 1]."""
+    """A held-out scene, which no training set contains, and its picture [3, S, S] in [-1, 1]."""
 
     scene: Scene
     image: Tensor
 
 
 def held_out(count: int, size: int, seed: int = 0) -> list[Held]:
-    """`count` rendered scenes for a seed."""
+    """`count` held-out scenes with pictures of `size` px; other seeds give other scenes."""
     found = []
     for i in range(count):
         rng = np.random.default_rng([HELD_OUT, seed, i])
@@ -42,7 +42,7 @@ def held_out(count: int, size: int, seed: int = 0) -> list[Held]:
 
 
 def picture(scene: Scene, size: int) -> Tensor:
-    """The teacher's picture of a scene, [3, size, size] in [-1, 1]."""
+    """The render of a scene, [3, size, size] in [-1, 1]."""
     from clipinverter.portraits.render import render
 
     return torch.from_numpy(render(scene, size)).permute(2, 0, 1).float() / 127.5 - 1
@@ -60,18 +60,18 @@ def images_of(held: Sequence[Held]) -> Tensor:
 
 
 def truth_of(scenes: Sequence[Scene]) -> Tensor:
-    """What the judge should see, bool [N, attributes]."""
+    """The attributes that the judge should find in scenes, bool [N, len(NAMES)]."""
     return torch.stack([shown(scene) for scene in scenes])
 
 
 def judging(
     judge: Judge, held: Sequence[Held], seen: Readings, persons: int = 64
 ) -> dict[str, float]:
-    """The judge's own accuracy on unseen renders: of variables, and of picking the same person, on another day, out of
-    `persons`."""
+    """The judge's own accuracy on held-out renders: over variables, and in finding the same person in another scene
+    among `persons`."""
     latents = pairs(persons, np.random.default_rng([HELD_OUT, 1]))
-    days = [picture(Scene.from_latent(g), held[0].image.shape[-1]) for g in latents]
-    person = judge.see(torch.stack(days)).person
+    pictures = [picture(Scene.from_latent(g), held[0].image.shape[-1]) for g in latents]
+    person = judge.see(torch.stack(pictures)).person
     nearest = (person[:persons] @ person[persons:].t()).argmax(dim=1)
     right = agreement(seen.shows, truth_of([h.scene for h in held]))
     return {
@@ -84,8 +84,8 @@ def judging(
 def generation(
     models: Models, judge: Judge, held: Sequence[Held], seen: Readings
 ) -> dict[str, float]:
-    """How the generator draws unseen scenes, from their exact w, against the renderer: PSNR in dB, and the share of
-    variables in which the judge sees the same."""
+    """The generator's pictures from the exact w of held-out scenes, compared with their renders: PSNR in dB, and the
+    share of variables that the judge reads the same."""
     g = models.generator
     w = w_of(np.stack([h.scene.latent for h in held]), g.style_dim)
     w_plus = w[:, None].expand(-1, g.n_latent, -1)
@@ -100,7 +100,7 @@ def generation(
 
 @torch.no_grad()
 def invert(models: Models, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """Images [B, 3, S, S] -> W+ and features."""
+    """Images [B, 3, S, S] -> w_plus [B, n_latent, D] and the encoder's features c1, c2, c3."""
     features = models.encoder.trunk_features(fit(images, models.encoder.input_size))
     return models.encoder.heads(*features) + models.latent_avg, features
 
@@ -109,7 +109,7 @@ def invert(models: Models, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor
 def inversion(
     models: Models, judge: Judge, held: Sequence[Held], seen: Readings
 ) -> dict[str, float]:
-    """Inverted renders: PSNR in dB, identity cosine, share of variables in which the judge sees the same."""
+    """Inversions of renders: PSNR in dB, identity cosine, and the share of variables that the judge reads the same."""
     images = images_of(held)
     drawn = torch.cat([models.generator(invert(models, part)[0]) for part in images.split(16)])
     after = judge.see(drawn)
@@ -122,16 +122,17 @@ def inversion(
 
 @torch.no_grad()
 def clip_accuracy(
-    models: Models, held: Sequence[Held], said: Callable[[str], Sequence[str]] | None = None
+    models: Models, held: Sequence[Held], texts_of: Callable[[str], Sequence[str]] | None = None
 ) -> tuple[float, dict[str, float]]:
-    """Zero-shot accuracy: for each variable with several named labels, the right one among them (scenes that carry
-    none are left out).
+    """Zero-shot accuracy: for each variable with several named labels, how often the right label is found (scenes
+    without one are left out).
 
-    said: the texts that stand for an attribute, tried one at a time against the plain captions of the others; only
-        scenes that show the attribute are asked. Without it every attribute goes by its plain caption.
+    Args:
+        texts_of: other texts for an attribute; each is compared with the plain captions of the other attributes, on
+            scenes that show the attribute. Default: every attribute by its plain caption.
 
     Returns:
-        The mean over variables, and each.
+        The mean over variables, and the accuracy of each.
     """
     model = models.text_image
     images = images_of(held)
@@ -145,7 +146,7 @@ def clip_accuracy(
         right = []
         for i, name in enumerate(names):
             rows = [j for j, h in enumerate(held) if h.scene.has(name)]
-            for text in said(name) if said else (None,):
+            for text in texts_of(name) if texts_of else (None,):
                 words = plain if text is None else _replaced(plain, i, model.embed_text([text])[0])
                 right.extend((image[rows] @ F.normalize(words, dim=1).t()).argmax(dim=1) == i)
         if right:
@@ -160,5 +161,5 @@ def _replaced(rows: Tensor, index: int, row: Tensor) -> Tensor:
 
 
 def unseen_synonyms(models: Models, held: Sequence[Held]) -> float:
-    """Zero-shot accuracy with words that training never used; attributes without such words are not asked for."""
+    """Zero-shot accuracy with words that training never used, over the attributes that have such words."""
     return clip_accuracy(models, held, lambda name: UNSEEN.get(name, ()))[0]

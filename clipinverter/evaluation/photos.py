@@ -1,4 +1,4 @@
-"""What becomes of photographs: the judge looks at their inversions, and people looked at the photos."""
+"""Inversions of photographs: what the judge reads in them, compared with people's ratings of the photos."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCALES: Mapping[str, Mapping[str, float]] = {
     "long_hair": {"long hair": 1.0, "bob": 0.6, "bun": 0.4, "short hair": 0.0, "bald": 0.0},
     "age": {"young": 26.0, "middle-aged": 47.0, "old": 72.0},
 }
-"""What each attribute counts on a scale; the judge's probabilities weigh them."""
+"""Value of each attribute on a scale; their mean is weighted by the judge's probabilities."""
 
 RATED = {
     "smile": "happy",
@@ -39,8 +39,8 @@ RATED = {
     "long_hair": "long-haired",
     "age": "age",
 }
-"""The column of ratings.csv that a scale is compared with."""
-FEMALE, MALE = 40.0, 60.0  # beyond these, people agreed on a gender
+"""Scale -> the column of ratings.csv that it is compared with."""
+FEMALE, MALE = 40.0, 60.0  # ratings outside of this range count as a clear gender
 
 
 class RatingsError(UserError):
@@ -48,16 +48,14 @@ class RatingsError(UserError):
 
 
 def read_ratings(folder: Path) -> list[dict[str, str]]:
-    """Rows of `ratings.csv`: a file name and numbers from 0 to 100 (age in years), see the docs of `measure`.
+    """Rows of `ratings.csv`: a file name and ratings, see `measure`.
 
     Raises:
         RatingsError: the file, a column or a picture is missing, or there are fewer than three rows.
     """
     path = folder / "ratings.csv"
     if not path.exists():
-        raise RatingsError(
-            f"{path} is missing: it should name each picture and what people saw in it."
-        )
+        raise RatingsError(f"{path} is missing: it should name each picture and its ratings.")
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     columns = {"file", "gender", *RATED.values()}
@@ -74,7 +72,7 @@ def read_ratings(folder: Path) -> list[dict[str, str]]:
 
 
 def on_scale(seen: Readings, scale: Mapping[str, float]) -> np.ndarray:
-    """The judge's expectation on a scale of `SCALES`, [N]; where no attribute of it shows, their mean."""
+    """Values [N] on a scale of `SCALES`, weighted by the judge's probabilities."""
     columns = [NAMES.index(name) for name in scale]
     p = torch.sigmoid(seen.log_odds[:, columns]).numpy()
     return (p * np.array(list(scale.values()))).sum(axis=1) / (
@@ -83,14 +81,18 @@ def on_scale(seen: Readings, scale: Mapping[str, float]) -> np.ndarray:
 
 
 def measure(editor: Editor, judge: Judge, folder: Path) -> tuple[dict[str, float], list]:
-    """What the judge sees in the inversions of a folder of aligned photos, against what people saw in the photos.
+    """Compares what the judge reads in inversions of aligned photos with people's ratings of the photos.
 
-    folder: pictures and `ratings.csv` with the columns file, gender (0 female to 100 male), happy, hair-color and
-        skin-color (light to dark), long-haired (all 0 to 100) and age (years).
+    Args:
+        folder: pictures and `ratings.csv` with the columns file, gender (0 female to 100 male), happy, hair-color and
+            skin-color (light to dark), long-haired (all 0 to 100) and age (years).
 
     Returns:
-        gender_accuracy over the photos that people agreed on, correlations smile_r, hair_dark_r, skin_dark_r,
+        gender_accuracy over the photos with a clear gender, the correlations smile_r, hair_dark_r, skin_dark_r,
         long_hair_r and age_r; and the pairs of pictures (photo, inversion).
+
+    Raises:
+        RatingsError: see `read_ratings`.
     """
     rows = read_ratings(folder)
     pairs = []

@@ -1,10 +1,12 @@
-"""The plain way to edit: what the speed is measured against, and what the numbers are checked by.
+"""A plain implementation of the edit, as the reference for speed and results.
 
-As the authors' inference script does it, every prompt and every strength runs everything again:
-trunk, heads, text, adapter, heads, generator. The generator is StyleGAN2 by its equations: every
-image has a modulated weight of its own, a batch is one grouped convolution, and low-pass filters
-run over single channels.
+As in the authors' inference script, every prompt and every strength runs everything again: trunk,
+heads, text, adapter, heads, generator. The generator follows StyleGAN2's equations: every image has
+its own modulated weight, a batch is one grouped convolution, and each channel is low-pass filtered
+as an image of its own.
 """
+
+from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +31,7 @@ def edit(models: Models, images: Tensor, prompt: str, strength: float) -> Tensor
 
 
 def heads(encoder: Encoder, features: Features) -> Tensor:
-    """One head after the other: `Encoder.heads`."""
+    """`Encoder.heads`, one head after the other: features c1, c2, c3 -> codes [B, n_latent, D]."""
     c1, c2, c3 = features
     p2 = enlarge(c3, c2) + encoder.latlayer1(c2)
     p1 = enlarge(p2, c1) + encoder.latlayer2(c1)
@@ -42,7 +44,7 @@ def heads(encoder: Encoder, features: Features) -> Tensor:
 
 
 def draw(generator: RemapperGenerator, w_plus: Tensor, vectors: Tensor, strength: float) -> Tensor:
-    """`RemapperGenerator.forward` with the stored noise."""
+    """`RemapperGenerator.forward` with the stored noise: images [B, 3, size, size]."""
     pull = strength * LAMBDA_SCALE * torch.stack(list(generator.lambdas))[:, None]
     rows = w_plus[:, 1:-1] * (1 - pull) + vectors * pull
     x = generator.input.input.repeat(len(w_plus), 1, 1, 1)
@@ -58,19 +60,19 @@ def draw(generator: RemapperGenerator, w_plus: Tensor, vectors: Tensor, strength
 
 
 def styled(layer: StyledConv, x: Tensor, row: Tensor, noise: Tensor) -> Tensor:
-    """Modulated convolution, noise, bias and activation."""
+    """Modulated convolution of x [B, C, H, W], then noise, bias and activation."""
     x = modulated(layer.conv, x, row, demodulate=True)
     x = x + layer.noise.weight * noise
     return F.leaky_relu(x + layer.activate.bias[:, None, None], SLOPE) * GAIN
 
 
 def colours(layer: ToRGB, x: Tensor, row: Tensor) -> Tensor:
-    """A resolution's part of the image."""
+    """The RGB contribution [B, 3, H, W] of one resolution."""
     return modulated(layer.conv, x, row, demodulate=False) + layer.bias
 
 
 def modulated(conv: ModulatedConv, x: Tensor, row: Tensor, demodulate: bool) -> Tensor:
-    """Equations 1 and 3 of StyleGAN2, one weight an image, as one grouped convolution."""
+    """Equations 1 and 3 of StyleGAN2: a weight for each image, applied as one grouped convolution."""
     batch, channels, height, width = x.shape
     weight = conv.scale * conv.weight * conv.modulation(row)[:, None, :, None, None]
     if demodulate:
@@ -87,14 +89,14 @@ def modulated(conv: ModulatedConv, x: Tensor, row: Tensor, demodulate: bool) -> 
 
 
 def inserted(image: Tensor) -> Tensor:
-    """A zero after every pixel, in both directions."""
+    """Images [B, C, H, W] with a zero after every pixel in both directions, [B, C, 2 H, 2 W]."""
     batch, channels, height, width = image.shape
     larger = F.pad(image.reshape(batch, channels, height, 1, width, 1), (0, 1, 0, 0, 0, 1))
     return larger.reshape(batch, channels, 2 * height, 2 * width)
 
 
 def low_pass(x: Tensor, kernel: Tensor, padding: tuple[int, int]) -> Tensor:
-    """Every channel as an image of its own; zeros before and after each row and column."""
+    """Filters each channel of x [B, C, H, W]; `padding`: zeros before and after each row and column."""
     before, after = padding
     planes = F.pad(x, (before, after, before, after)).flatten(0, 1)[:, None]
     return F.conv2d(planes, kernel[None, None]).unflatten(0, x.shape[:2])[:, :, 0]

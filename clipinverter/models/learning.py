@@ -5,12 +5,13 @@ serves batches:
 
 - Where feature maps are larger than weights, style and demodulation go into the weights, so that a
   layer is one convolution and one activation; where they are smaller, both go into the maps.
-- The image of the skip architecture exists at every resolution: drawing may stop at a lower one.
+- Demodulation passes no gradient on. It scales a filter as a whole, which the step of an optimiser
+  that follows the sign of the gradient hardly notices, and costs as much as the convolutions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,20 +26,14 @@ if TYPE_CHECKING:
 LARGE = 64  # pixels; from this side on the maps are larger than the weights
 
 
-def draw(generator: Generator, styles: Sequence[Tensor], until: int | None = None) -> Tensor:
-    """Style vectors of one image, in the order of `Generator.styles` -> [1, 3, S, S] in float32.
-
-    Args:
-        until: S, the resolution at which to stop; default: the generator's.
-    """
+def draw(generator: Generator, styles: Iterable[Tensor]) -> Tensor:
+    """Styles of one image, in the order of `Generator.styles` -> [1, 3, size, size] in float32."""
     remaining = iter(styles)
     noise = _noises(generator)
     x = channels_last(generator.input.input)
     x = _convolve(generator.conv1, x, next(remaining), next(noise))
     image = _add_colours(generator.to_rgb1, x, next(remaining), None)
     for k, to_rgb in enumerate(generator.to_rgbs):
-        if until is not None and image.shape[2] >= until:
-            break
         for conv in generator.convs[2 * k : 2 * k + 2]:
             x = _convolve(conv, x, next(remaining), next(noise))
         image = _add_colours(to_rgb, x, next(remaining), image)
@@ -58,7 +53,9 @@ def _convolve(layer: StyledConv, x: Tensor, style: Tensor, noise: Tensor | None)
     conv = layer.conv
     weight, style = conv.weight.squeeze(0), style[0].float() * conv.scale
     with torch.autocast(x.device.type, enabled=False):
-        energy = torch.linalg.vector_norm(weight.detach(), dim=(2, 3)).square() @ style.square()
+        # Rows in the order in which channels-last weights lie.
+        rows = weight.detach().permute(0, 2, 3, 1).flatten(1) * style.repeat(9)
+        energy = torch.linalg.vector_norm(rows, dim=1).square()
         factor = torch.rsqrt(energy + 1e-8) * GAIN
     large = x.shape[2] * (2 if conv.up else 1) >= LARGE
     if large:

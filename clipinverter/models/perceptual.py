@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from clipinverter.models import irse
 from clipinverter.models.encoder import Encoder
+from clipinverter.models.mobilenet_speed import fold, quicken
 from clipinverter.models.ops import channels_last
 
 MOBILENET_TAPS = (1, 3, 6, 10)  # strides 2, 4, 8, 16
@@ -56,38 +55,7 @@ def perceptual(encoder: Encoder) -> Perceptual:
     """The trunk of a domain's encoder as a measure of likeness. The encoder stays as it is."""
     if encoder.trunk == "mobilenet_v2":
         layers = copy.deepcopy(encoder.mobilenet.features).float()
-        return Perceptual(_quickened(_folded(layers.eval())), MOBILENET_TAPS)
+        return Perceptual(quicken(fold(layers.eval())), MOBILENET_TAPS)
     layers = nn.Sequential(encoder.input_layer, *encoder.body)
     taps = [sum(irse.UNITS[: stage + 1]) for stage in range(3)]  # the last blocks of three stages
     return Perceptual(copy.deepcopy(layers).float(), taps)
-
-
-class Float32Conv2d(nn.Conv2d):
-    """A convolution that autocast does not reach."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float()).to(x.dtype)
-
-
-def _quickened(net: nn.Module) -> nn.Module:
-    """Lets strided depthwise convolutions compute in float32, in place.
-
-    On CPUs their bfloat16 gradient has no fast kernel: three of them took four fifths of the
-    gradient.
-    """
-    for module in net.modules():
-        if type(module) is nn.Conv2d and module.groups > 1 and module.stride != (1, 1):
-            module.__class__ = Float32Conv2d
-    return net
-
-
-def _folded(net: nn.Module) -> nn.Module:
-    """Multiplies frozen batch norms into the convolutions before them, in place."""
-    for parent in net.modules():
-        if isinstance(parent, nn.Sequential):
-            for (name, conv), (following, norm) in pairwise(list(parent.named_children())):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    setattr(parent, name, fuse_conv_bn_eval(conv, norm))
-                    setattr(parent, following, nn.Identity().eval())
-    return net

@@ -29,6 +29,7 @@ from clipinverter.photo.flow import blurred, flow_between, warped
 SIGMAS = (1.0, 2.0, 4.0, 8.0)  # where the bands part, pixels of the generator's picture
 NOISE = 2.5  # levels of 255: structure weaker than this is taken as unchanged
 SHARPEN = 1.7  # the most that something new is sharpened, to look as sharp as the photo
+QUIET = 0.2  # the share of the photo that has no more structure than grain
 COARSE = (6.0, 20.0)  # levels of change in colour, at which the mask opens and is open
 FINE = (1.5, 5.0)  # the same of change in fine structure
 SPREAD = 2.0  # of the mask, pixels of the generator's picture
@@ -49,7 +50,7 @@ def add_detail(edit: Image.Image, inversion: Image.Image, photo: Image.Image) ->
     after, before, own = _pixels(edit), _pixels(inversion), _pixels(photo)
     if after.shape != before.shape:
         raise ValueError(f"edit and inversion differ in size: {edit.size}, {inversion.size}")
-    mask = _enlarged(change_mask(after, before), photo.height)
+    mask = _enlarged(change_mask(after, before), photo.height).clamp(0, 1)
     result = own + (mask * (transferred(after, before, own) - own))
     levels = result.round().clamp(0, 255)
     levels = torch.where(mask > 0, levels, own)
@@ -86,7 +87,8 @@ def transferred(after: Tensor, before: Tensor, own: Tensor) -> Tensor:
         result = result + _sharpness(own_bands[k], drawn[k]) * new
         if k:
             result = result + slope * own_bands[k]
-    return _enlarged(slope, size) * finest + _enlarged(result, size)
+    kept = _enlarged(slope, size).clamp(0, 1.5)
+    return kept * finest + _enlarged(result, size) + (1 - kept).clamp(min=0) * _grain(finest)
 
 
 def _slope(after: Tensor, before: Tensor, expected: Tensor, sigma: float) -> Tensor:
@@ -100,6 +102,13 @@ def _sharpness(own: Tensor, drawn: Tensor) -> float:
     """How much stronger a band of the photo is than what the generator draws of it."""
     ratio = (own.square().mean() + NOISE**2) / (drawn.square().mean() + NOISE**2)
     return float(ratio.sqrt().clamp(1, SHARPEN))
+
+
+def _grain(finest: Tensor) -> Tensor:
+    """Noise as fine and as strong as in the photo's quiet places, [1, 1, H, W]; always the same."""
+    strength = blurred(finest.square().mean(1, keepdim=True), 4.0).clamp(min=0).sqrt()
+    noise = torch.randn(strength.shape, generator=torch.Generator().manual_seed(0))
+    return (noise - blurred(noise, 1.0)) * strength.flatten().quantile(QUIET)
 
 
 def _bands(x: Tensor) -> list[Tensor]:

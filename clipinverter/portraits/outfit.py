@@ -1,4 +1,4 @@
-"""What people wear: clothes, glasses, hats, earrings, and their teeth, as small parametric surfaces."""
+"""Clothes, glasses, hats, earrings and teeth as small parametric surfaces."""
 
 from __future__ import annotations
 

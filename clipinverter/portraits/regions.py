@@ -1,4 +1,4 @@
-"""Where hair grows, the fixed roots it grows from, and the surface it lies on, in canonical coordinates."""
+"""Regions where hair grows, its fixed roots, and the surface that it lies on, in canonical coordinates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAP = (96, 192)  # polar, azimuth cells
 
 
 def scalp(q: np.ndarray, receding: float, woman: bool) -> np.ndarray:
-    """Signed distance-like field [n]: above 0 where hair grows."""
+    """A field [n] for points q [n, 3], like a signed distance: above 0 where hair grows."""
     x, y, z = np.abs(q[:, 0]), q[:, 1], q[:, 2]
     temple = np.exp(-(((x - 0.62) / 0.3) ** 2))
     corner = 0.55 * np.clip(x - 0.45, 0, 0.6) ** 2 * (z > 0.5)
@@ -32,7 +32,7 @@ def scalp(q: np.ndarray, receding: float, woman: bool) -> np.ndarray:
 
 
 def _fringe(q: np.ndarray) -> np.ndarray:
-    """Where bangs start: a band behind the hairline."""
+    """Mask [n] of the roots of bangs, a band behind the hairline."""
     field = scalp(q, 0.0, True)
     return (
         (field > -0.12)
@@ -44,7 +44,7 @@ def _fringe(q: np.ndarray) -> np.ndarray:
 
 
 def facial(q: np.ndarray, kind: str) -> np.ndarray:
-    """Soft mask [n] in 0..1 of where `kind` of facial hair grows (without the lips)."""
+    """Soft mask [n], 0 to 1, of the region where this kind of facial hair grows, without the lips."""
     x, y, z = np.abs(q[:, 0]), q[:, 1], q[:, 2]
 
     def soft(a: np.ndarray, width: float = 0.08) -> np.ndarray:
@@ -115,7 +115,7 @@ def roots_of(kind: str) -> Roots:
     q = np.einsum("nk,nkd->nd", weights, t.q[vertices])
     normal = np.einsum("nk,nkd->nd", weights, t.normals[vertices])
     random = rng.random((n, 6)).astype(np.float32)
-    random = random[np.argsort(-random[:, 0])]  # outer layers first: what they hide is not drawn
+    random = random[np.argsort(-random[:, 0])]  # outer layers first: what they hide is not shaded
     return Roots(vertices, weights, q, normal, random, np.zeros(n, int)).take(np.arange(n))
 
 

@@ -1,7 +1,7 @@
 """`render(scene, size)`: the picture of a scene, by OpenGL in software or hardware.
 
-The picture is framed like FFHQ's aligned crops (camera.py). Everything is drawn front to back at twice the size and
-boxed down.
+The picture is framed like FFHQ's aligned crops (camera.py). Everything is drawn from front to back, at twice the size,
+and averaged down.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clipinverter.portraits.head import Head, shape, template
 from clipinverter.portraits.scene import Scene
 from clipinverter.portraits.surfaces import Part
 
-_SAMPLES = 4  # samples a pixel when the picture is not rendered at twice its size
+_SAMPLES = 4  # samples for each pixel when the picture is not rendered at twice its size
 
 _SKIN = (
     np.array([[240, 206, 190], [226, 181, 153], [204, 150, 114], [146, 96, 68], [86, 55, 42]])
@@ -69,7 +69,7 @@ def skin_colour(melanin: float) -> np.ndarray:
 
 
 def _paint_uniforms(scene: Scene) -> dict[str, object]:
-    """What the head's shader paints."""
+    """Uniforms of the head's shader."""
     melanin, years = scene.melanin, scene.age
     skin = skin_colour(melanin)
     woman, makeup = scene.is_woman, bool(scene.label("heavy makeup"))

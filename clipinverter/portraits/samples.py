@@ -1,4 +1,4 @@
-"""Contact sheets: many scenes at a glance, and every attribute before and after."""
+"""Contact sheets of random scenes, and of every attribute before and after an edit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def sheet(count: int = 36, columns: int = 6, size: int = 192, seed: int = 0) -> 
 
 
 def strips(size: int = 128, pairs: int = 3) -> Image.Image:
-    """For every attribute a few scenes that lack it, each beside its edited self; the name is written above."""
+    """For every attribute a few scenes that lack it, each beside the edited scene, with the name above."""
     rows = []
     for k, name in enumerate(ATTRIBUTES):
         scenes = (Scene.from_seed(1000 * k + i) for i in range(300))

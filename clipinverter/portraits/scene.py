@@ -1,7 +1,7 @@
-"""A portrait as data: `Scene.from_latent(g)` names everything that the renderer draws.
+"""A portrait as data: `Scene.from_latent(g)` holds the values of everything that the renderer draws.
 
-A scene is a deterministic function of a standard normal vector, knows its attributes, and can say what the same person
-would look like with one of them changed: `scene.edited("smiling")`. That is ground truth no photo data set has.
+A scene is a deterministic function of a standard normal vector. It knows its attributes, and `scene.edited("smiling")`
+is the same person with one of them changed: ground truth that no set of photos has.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     if not isinstance(v, Free)
     for a in (Attribute(_name(v.name, label), v.name, label) for label in _labels(v))
 }
-"""Every attribute that can be named, asked for and edited."""
+"""All attributes, by name."""
 
 
 @cache
 def groups() -> tuple[tuple[int, ...], ...]:
-    """Attributes (places in ATTRIBUTES) that exclude each other, by the variable that they belong to."""
+    """Indices into ATTRIBUTES, grouped by variable: the attributes of a group exclude each other."""
     members: dict[str, list[int]] = {}
     for index, attribute in enumerate(ATTRIBUTES.values()):
         members.setdefault(attribute.variable, []).append(index)
@@ -117,7 +117,7 @@ class Scene:
         """The scene with the given number: the same on every machine."""
         return cls.from_latent(np.random.default_rng(seed).standard_normal(N_LATENTS))
 
-    # What the renderer asks for most, under plain names.
+    # The values that the renderer uses most.
     @property
     def is_woman(self) -> bool:
         return self.label("gender") == "woman"
@@ -135,7 +135,7 @@ class Scene:
 
     @property
     def melanin(self) -> float:
-        """Darkness of the skin, 0 to 1; drawn on its own so that every tone is equally frequent."""
+        """Darkness of the skin, 0 to 1; independent of ancestry, so that every tone is equally frequent."""
         return float(self.values["skin"])
 
     def label(self, variable: str) -> str | None:
@@ -204,14 +204,14 @@ def _mix(size: int) -> np.ndarray:
 
 
 def to_z(latents: np.ndarray, nuisance: np.ndarray) -> np.ndarray:
-    """z [B, N_LATENTS + n] ~ N(0, I) from latents [B, N_LATENTS] and nuisance [B, n]: an orthonormal mix of both.
+    """z [B, N_LATENTS + n] from latents [B, N_LATENTS] and random numbers `nuisance` [B, n], rotated by a fixed matrix.
 
-    The generator's mapping network then sees exactly the distribution it expects, and every z has a teacher image.
+    z ~ N(0, I), as StyleGAN2's mapping network expects, and every z belongs to a scene that can be rendered.
     """
     g = np.concatenate([latents, nuisance], axis=1)
     return (g @ _mix(g.shape[1]).T).astype(np.float32)
 
 
 def random_latents(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Latents [count, N_LATENTS] of scenes nobody has rendered."""
+    """Latents [count, N_LATENTS] of random scenes."""
     return rng.standard_normal((count, N_LATENTS)).astype(np.float32)

@@ -1,5 +1,7 @@
 """GLSL of the renderer. Colours are linear RGB; every program ends in `encode` (a soft shoulder, then gamma)."""
 
+from __future__ import annotations
+
 _COMMON = """#version 330
 uniform vec3 camera, key_direction, key_colour, fill_direction, fill_colour, sky, ground;
 vec3 encode(vec3 c) {

@@ -1,4 +1,4 @@
-"""Small parametric surfaces: what clothes, glasses and teeth are made of."""
+"""Parametric surfaces, of which clothes, glasses and teeth are made."""
 
 from __future__ import annotations
 

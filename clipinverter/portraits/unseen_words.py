@@ -1,4 +1,6 @@
-"""Words kept for measuring: no caption and no training uses them."""
+"""Words reserved for the evaluation: no caption and no training uses them."""
+
+from __future__ import annotations
 
 UNSEEN: dict[str, tuple[str, ...]] = {
     "old": ("a grandparent", "a pensioner", "an ageing person", "a very aged face"),
@@ -28,4 +30,4 @@ UNSEEN: dict[str, tuple[str, ...]] = {
     "light from the right": ("sunshine from the right", "a spotlight on the right"),
     "earrings": ("ear jewellery", "ear studs"),
 }
-"""Synonyms that training never uses, to measure how far the text-image model carries over to new words."""
+"""Attribute -> synonyms, to measure how well the text-image model understands words that it was not trained on."""

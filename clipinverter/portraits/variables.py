@@ -1,12 +1,12 @@
-"""What decides a synthetic portrait: named variables, each a function of a few standard normal latents.
+"""The variables of a synthetic portrait, each a function of a few standard normal latents.
 
-Three kinds are enough:
+There are three kinds:
 
 * `Level`: one latent through the normal distribution function gives u in (0, 1); named ranges of u are its labels
   (age, weight, pose, every yes/no attribute).
-* `Choice`: one latent an option; the Gumbel trick turns them into an exact categorical draw, whose
-  probabilities may depend on variables that come earlier (gender, age).
-* `Free`: latents without names (shape, colours): nuisance for a text edit.
+* `Choice`: one latent for each option; the Gumbel trick makes of them an exact categorical sample, whose
+  probabilities may depend on earlier variables (gender, age).
+* `Free`: latents without labels (shape, colours), which no text edit changes.
 
 Latents are stored one after another in the order of `VARIABLES`, so `N_LATENTS` and every slot are fixed.
 """
@@ -28,10 +28,11 @@ Probabilities = Callable[[Values], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Level:
-    """One latent; `labels` are (name, lower, upper) ranges of u, first match wins; outside of all the label is None.
+    """One latent; `labels` are (name, lower, upper) ranges of u, of which the first match counts. Outside of all, the
+    label is None.
 
-    `share` may shrink the labelled range's probability depending on earlier variables: it returns the probability of
-    the last label (only for yes/no variables, whose single label occupies the top of the range).
+    `share` (only for yes/no variables, whose label is the top of the range) returns the probability of the label,
+    depending on earlier variables.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Level:
         return any(high > low for low, high in self._intervals(label, earlier))
 
     def relabelled(self, latents: np.ndarray, label: str | None, earlier: Values) -> np.ndarray:
-        """The latent moved into `label`'s range, keeping its rank within the range (so that intensity carries over)."""
+        """The latent moved into `label`'s range, at the same rank within the range, which keeps the intensity."""
         value = self.value(latents, earlier)
         low, high = self._enclosing(value, earlier)
         rank = (value - low) / max(high - low, _EDGE)
@@ -112,7 +113,8 @@ class Choice:
         return self.probabilities(earlier).get(label, 0.0) > 0
 
     def relabelled(self, latents: np.ndarray, label: str | None, earlier: Values) -> np.ndarray:
-        """Swap the winner's latent with the wanted option's, then lower the others only as far as needed."""
+        """The latents changed so that `label` wins: the winner's and the wanted option's latents are swapped, then
+        others are lowered as far as needed."""
         new = np.array(latents, dtype=float)
         wanted = self.options.index(label)
         winner = int(np.argmax(self._scores(new, earlier)))
@@ -128,7 +130,7 @@ class Choice:
             # Solve log p - log(-log u) = wanted score for the rival's u.
             log_p = scores[rival] + np.log(-np.log(np.clip(ndtr(new[rival]), _EDGE, 1 - _EDGE)))
             u = np.exp(-np.exp(log_p - scores[wanted] + 0.01))
-            if u <= _EDGE:  # a rare option against a common one: raise it instead
+            if u <= _EDGE:  # the wanted option is much rarer: raise it instead
                 new[wanted] += 0.5
             else:
                 new[rival] = ndtri(u)

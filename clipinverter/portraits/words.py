@@ -1,5 +1,5 @@
-"""The vocabulary of captions and prompts: for every attribute, how people say it, the plainer ways first. What is said
-of hair is in `hair_words.py`.
+"""The vocabulary of captions and prompts: phrases for every attribute, the most common ones first. `hair_words.py` has
+those for hair.
 
 In a phrase `{their}` and `{them}` stand for the pronoun.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clipinverter.portraits.hair_words import split
+
 
 @dataclass(frozen=True)
 class Words:
-    """How an attribute is said.
+    """Phrases for an attribute, by their place in a sentence.
 
     adjective: stands before the noun. having: after "with" or "has". wearing: after "wearing" or "with".
     doing: after "is" or on its own. setting: a background. command: asks for the change.
@@ -28,17 +30,6 @@ class Words:
 def _words(**phrases: str) -> Words:
     return Words(**{kind: split(text) for kind, text in phrases.items()})
 
-
-def split(text: str) -> tuple[str, ...]:
-    """The phrases of a list with commas."""
-    return tuple(phrase.strip() for phrase in text.split(","))
-
-
-WOMAN = ("woman", "lady", "female", "female person")
-MAN = ("man", "guy", "male", "gentleman", "male person")
-FACES = ("face", "human face")  # has no eyes to be "who has", and no skin colour as an adjective
-ANYBODY = ("person", "individual", "adult", *FACES)
-OF_PEOPLE = ("black", "white")  # said of people; alone they could mean hair or clothes
 
 WORDS: dict[str, Words] = {
     "young": _words(

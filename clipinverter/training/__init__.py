@@ -1,1 +1,1 @@
-"""Training: one resumable command for every stage, `python -m clipinverter.training STAGE`."""
+"""Training: a resumable command for each stage, `python -m clipinverter.training STAGE`."""

@@ -1,18 +1,17 @@
-"""ImageNet's MobileNetV2 in training: its weights, and what makes it quick on a CPU."""
+"""MobileNetV2 in training: its ImageNet weights, the image tower, and a perceptual distance."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from clipinverter.errors import UserError
+from clipinverter.models.mobilenet_speed import fold, quicken
 
 
 class MissingPackageError(UserError, ImportError):
@@ -36,48 +35,18 @@ def state() -> dict[str, Tensor]:
 
 
 def load_in_order(net: nn.Module, tensors: Iterable[Tensor]) -> None:
-    """Fills a MobileNetV2, or its beginning, from another library's: timm's and torchvision's are the same layers in
-    the same order under other names.
+    """Fills a MobileNetV2, or its first layers, with the weights of another library: timm's and torchvision's networks
+    have the same layers in the same order under different names.
 
     Raises:
-        ValueError, RuntimeError: there are more or fewer tensors than the network has, or one has another shape.
+        ValueError, RuntimeError: number or shapes of the tensors differ from the network's.
     """
     net.load_state_dict(dict(zip(net.state_dict(), tensors, strict=True)))
 
 
-class Float32Conv2d(nn.Conv2d):
-    """A convolution that autocast does not reach."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float()).to(x.dtype)
-
-
-def quicken(net: nn.Module) -> nn.Module:
-    """Lets strided depthwise convolutions compute in float32, in place; parameters stay where they are.
-
-    On CPUs their bfloat16 gradient has no fast kernel: three of them took four fifths of the gradient.
-    """
-    for module in net.modules():
-        if type(module) is nn.Conv2d and module.groups > 1 and module.stride != (1, 1):
-            module.__class__ = Float32Conv2d
-    return net
-
-
-def fold(net: nn.Module) -> nn.Module:
-    """Multiplies frozen batch norms into the convolutions before them, in place: the same function with fewer steps."""
-    for parent in net.modules():
-        if isinstance(parent, nn.Sequential):
-            for (name, conv), (following, norm) in pairwise(list(parent.named_children())):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    setattr(parent, name, fuse_conv_bn_eval(conv, norm))
-                    setattr(parent, following, nn.Identity().eval())
-    return net
-
-
 def plain_tower(visual: nn.Module) -> nn.Module:
-    """A trained image tower of the portraits' text-image model, frozen, as a chain of plain layers: the same function,
-    twice as fast."""
+    """The trained image tower of the portraits' text-image model, frozen, as a sequence of plain layers: the same
+    function, twice as fast. Images [B, 3, S, S] -> embeddings [B, D]."""
     from torchvision.models import mobilenet_v2
 
     features = mobilenet_v2(weights=None).features
@@ -104,7 +73,7 @@ class Perceptual(nn.Module):
         self.layers = quicken(layers).requires_grad_(False)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Images [B, 3, S, S] in [-1, 1] -> unit feature maps."""
+        """Images [B, 3, S, S] in [-1, 1] -> feature maps [B, C, H, W] of unit length at each position."""
         x = images * 2.2 + 0.2  # close to ImageNet's mean and deviation
         maps = []
         for index, layer in enumerate(self.layers):
@@ -114,7 +83,7 @@ class Perceptual(nn.Module):
         return maps
 
     def forward(self, images_hat: Tensor, images: Tensor) -> Tensor:
-        """Mean distance, 0 for equal images. Gradients flow into `images_hat` only."""
+        """Mean distance of images [B, 3, S, S], 0 for equal ones. Gradients flow into `images_hat` only."""
         with torch.no_grad():
             wanted = self.features(images)
         pairs = zip(self.features(images_hat), wanted, strict=True)

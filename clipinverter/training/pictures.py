@@ -1,4 +1,4 @@
-"""Folders of pictures, alone or with a folder of captions: the layout of CelebA-HQ, AFHQ and CUB with captions."""
+"""Folders of pictures, with or without a folder of captions, in the layout of CelebA-HQ, AFHQ and CUB."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class DataError(UserError):
 
 @dataclass(frozen=True)
 class CaptionedPictures(Dataset):
-    """Pictures that are cut out already, with captions, as an endless list of samples.
+    """Aligned pictures with captions, as an endless list of samples.
 
-    Sample k is a function of k alone, so that any number of processes shares them out and a run that was killed goes
-    on with what it had not seen. Every len(paths) samples show each picture once.
+    Sample k depends on k only, so that any number of processes can share the samples, and a resumed run goes on with
+    those that it has not used. Each len(paths) samples contain every picture once.
 
-    captions: of each path, one or more. size: side of the images in pixels.
+    paths: of the pictures. captions: one or more for each path. size: side of the images in pixels.
     """
 
     paths: tuple[Path, ...]
@@ -42,9 +42,9 @@ class CaptionedPictures(Dataset):
         return len(self.paths)
 
     def __getitem__(self, sample: int) -> Mapping[str, Any]:
-        """images: the picture [3, size, size] in [-1, 1], half of the time mirrored; captions: one of its own; prompts:
-        in three quarters one of another picture's captions (paper, section 3.4), else the own one; asks [] bool:
-        whether it is another's."""
+        """A sample: `images`, the picture [3, size, size] in [-1, 1], mirrored with probability 0.5; `captions`, one of
+        its captions; `prompts`, with probability `MISMATCH` a caption of another picture (paper, section 3.4), else the
+        same caption; `asks`, whether it is another picture's."""
         count = len(self.paths)
         index = int(_order(count, sample // count)[sample % count])
         rng = np.random.default_rng([SEED, sample])
@@ -76,21 +76,21 @@ def find(folder: Path) -> list[Path]:
 
 
 def read(path: Path, size: int) -> torch.Tensor:
-    """The centre square of a picture [3, size, size] in [-1, 1].
+    """The centre square of a picture, [3, size, size] in [-1, 1].
 
     Raises:
-        DataError: it can't be read.
+        DataError: the picture can't be read.
     """
     try:
         return to_tensor(as_crop(load_photo(path)), size)[0]
     except PhotoError as error:
         raise DataError(
-            f"{path} can't be used: {error} Mend or remove it, and go on with --resume."
+            f"{path} can't be used: {error} Repair or remove it, and go on with --resume."
         ) from error
 
 
 def load(images: Path, captions: Path, size: int) -> CaptionedPictures:
-    """Finds the pictures in `images`, and of a/b.jpg the captions in a/b.txt of `captions`, one a line.
+    """Finds the pictures in `images`, and the captions of a/b.jpg in `captions`/a/b.txt, one a line.
 
     Raises:
         DataError: there are no pictures, or captions are missing.
@@ -104,10 +104,10 @@ def load(images: Path, captions: Path, size: int) -> CaptionedPictures:
     if lacking:
         path, file = paths[lacking[0]], files[lacking[0]]
         fault = "is empty" if file.is_file() else "is missing"
-        more = f" So it is for {len(lacking) - 1} more." if len(lacking) > 1 else ""
+        more = f" The same is true of {len(lacking) - 1} more." if len(lacking) > 1 else ""
         raise DataError(
             f"{path} has no captions: {file} {fault}. "
-            f"Every picture needs a text file of its name with a caption a line.{more}"
+            f"Every picture needs a text file of the same name with a caption a line.{more}"
         )
     return CaptionedPictures(tuple(paths), tuple(texts), size)
 

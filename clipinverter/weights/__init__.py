@@ -1,1 +1,1 @@
-"""Files of weights: reading, checking, converting, downloading."""
+"""Weights: building networks, and reading, checking, converting and downloading their files."""

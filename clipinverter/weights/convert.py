@@ -1,9 +1,11 @@
-"""The authors' files become safetensors, once: those are mapped into memory instead of unpickled.
+"""Converts the authors' files to safetensors, which are mapped into memory instead of unpickled.
 
-Of every file only what an edit needs is kept: the adapter and the generator with its remapper, the
-encoder and the average latent, CLIP, and the identity network where somebody has it. Everything is
-compared with the networks before anything is written.
+Only the parts that an edit needs are kept: the adapter, the generator with its remapper, the encoder
+with the average latent, CLIP, and, if there is a file, the identity network. Keys and shapes are compared
+with the networks before a part is written.
 """
+
+from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Collection, Mapping
@@ -30,11 +32,11 @@ from clipinverter.weights.files import (
 )
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
-REQUIRED = ("CLIPInverter", "e4e", "CLIP")  # and "ArcFace" where it is at hand
+REQUIRED = ("CLIPInverter", "e4e", "CLIP")  # "ArcFace" is optional
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """Kind -> file, for every published file in a folder, whatever its name is.
+    """Kind -> file, for every published file in a folder, under any name.
 
     Raises:
         CheckpointError: there is no such folder, or a file of weights in it can't be read.
@@ -47,7 +49,7 @@ def find(folder: Path) -> dict[str, Path]:
 
 
 def _is_program(path: Path) -> bool:
-    """Whether it is TorchScript, such as OpenAI's own file of CLIP: code, which is never run."""
+    """Whether a file is TorchScript, such as OpenAI's own CLIP: it contains code, which is never run."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -63,9 +65,9 @@ def convert(
     """Writes the domain's files; returns the sha256 of each by its name.
 
     Args:
-        files: as `find` gives them. With a CLIPInverter file the domain can edit; with a StyleGAN2
-            file in its place it has what the training of adapter and remapper starts from.
-        half: store half the bits. The networks still compute in float32.
+        files: from `find`. With a CLIPInverter file the domain can edit; with a StyleGAN2 file
+            instead, adapter and remapper can be trained.
+        half: store in fp16. The networks still compute in float32.
         on_part: called with the name of each part before it is converted.
 
     Raises:
@@ -113,7 +115,7 @@ def convert(
 
 
 def convert_own(folder: Path, domain: Domain, on_part: Callable[[str], None]) -> None:
-    """Writes what the training of a domain of one's own starts from, of the files in a folder.
+    """Converts the files in a folder that the training of a new domain starts from.
 
     Raises:
         CheckpointError: as for `find` and `convert`, or a file is missing.
@@ -165,7 +167,7 @@ def _convert_clipinverter(
 
 
 def _levels(path: Path, loaded: CLIPInverter) -> Collection[str]:
-    """The levels of the adapter that the options leave on; the others have no weights."""
+    """The levels of the adapter that the options do not switch off; the others have no weights."""
     levels = [level for level in LEVELS if not loaded.opts.get(f"no_{level}_mapper", False)]
     there = {key.split("_mapping.")[0] for key in loaded.adapter}
     if there != set(levels):

@@ -1,9 +1,10 @@
-"""Fetches the authors' files for the domain `faces` and converts them, once.
+"""Downloads the authors' files for the domain `faces` and converts them.
 
-Google Drive and Hugging Face hand the files out; both downloads go on where they stopped. What came
-is known by its sha256 from then on: `origin.json` in the domain's folder keeps those of the published
-files and of the converted ones.
+They come from Google Drive and Hugging Face; an interrupted download is resumed. `origin.json` in the
+domain's folder records the sha256 of the published and of the converted files.
 """
+
+from __future__ import annotations
 
 import errno
 import json
@@ -17,11 +18,11 @@ from clipinverter.weights.convert import REQUIRED, convert, find
 from clipinverter.weights.files import CheckpointError, kind_of, sha256
 
 RECORD = "origin.json"
-ROOM = 2**30  # bytes that are to stay free
+ROOM = 2**30  # bytes that should stay free
 
 
 class Source(NamedTuple):
-    """A published file: its address for a browser, its name here, and about its size in bytes."""
+    """A published file: its address, its name here, and its approximate size in bytes."""
 
     address: str
     name: str
@@ -41,16 +42,16 @@ CONVERTED = 19 * 10**8  # bytes of all files after conversion, in float32
 
 
 def download(domain: Domain, source: Path | None = None, half: bool = False) -> None:
-    """Makes the domain's files, and says on standard output what it does.
+    """Downloads and converts the files of a domain, and reports its progress on standard output.
 
     Args:
-        source: a folder with published files that are there already, by any name; what is missing
-            is downloaded. Nothing in it is changed.
+        source: a folder with published files, under any names; missing ones are downloaded. Nothing
+            in it is changed.
         half: see `convert.convert`.
 
     Raises:
-        CheckpointError: with what went wrong and what to do next. What is there already is kept, so
-            that the same command goes on from there.
+        CheckpointError: with the reason and what to do next. Files that are complete are kept, so that
+            the same command continues.
     """
     if domain.name != "faces":
         raise CheckpointError(
@@ -78,12 +79,12 @@ def download(domain: Domain, source: Path | None = None, half: bool = False) -> 
     converted = _convert(files, domain, half)
     record = {"published": found, "converted": converted}
     (domain.folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
-    shutil.rmtree(originals)  # they can be fetched again, and are half of all the space
+    shutil.rmtree(originals)  # half of all the space; they can be downloaded again
     print(f"Done. Start the page by `make demo DOMAIN={domain.name}`.")
 
 
 def _fetch(kind: str, path: Path) -> Path:
-    """Downloads one file, or the rest of it; returns where it is."""
+    """Downloads one file, or the rest of it; returns its path."""
     try:
         file = _from_hub(path) if kind == "CLIP" else _from_drive(SOURCES[kind].address, path)
     except Exception as error:  # the clients raise many kinds
@@ -101,7 +102,7 @@ def _fetch(kind: str, path: Path) -> Path:
 def _from_drive(address: str, path: Path) -> Path:
     import gdown
 
-    if not path.is_file():  # which appears when it is complete
+    if not path.is_file():  # it appears when it is complete
         gdown.download(address, str(path), resume=True)
     return path
 
@@ -125,7 +126,7 @@ def _unreachable(kind: str, error: Exception) -> CheckpointError:
 
 
 def _check_kind(kind: str, path: Path) -> None:
-    """Removes what came if it is something else, so that the next run fetches it anew."""
+    """Removes a downloaded file of another kind, so that the next run downloads it again."""
     try:
         found = kind_of(path)
     except CheckpointError as error:

@@ -1,10 +1,12 @@
-"""Read weights safely: the authors' published files, and the fp16 files that ship with the project.
+"""Reads weights safely: the authors' published files, and the fp16 files that come with the project.
 
 The published files are pickles, which can run code when they are loaded. They are read with
 `weights_only=True` plus an allow-list of the few plain classes that argparse options and logged
-numbers need; whatever asks for more is refused. Every refusal is a `CheckpointError` whose message
-names the file, says what is wrong and what to do about it.
+numbers need; a file that needs more is refused. Every refusal is a `CheckpointError` whose message
+names the file and says what is wrong and what to do.
 """
+
+from __future__ import annotations
 
 import argparse
 import hashlib
@@ -183,7 +185,7 @@ def sha256(path: PathLike) -> str:
 
 
 def _mapped(path: PathLike) -> StateDict:
-    """Tensors of a safetensors file, which stay on the disk until they are used."""
+    """Tensors of a safetensors file, mapped into memory: read from disk when they are used."""
     _check_file(path)
     with open(path, "rb") as file:
         if file.read(40).startswith(b"version https://git-lfs"):
@@ -203,7 +205,7 @@ def _read(path: PathLike) -> dict[str, Any]:
     _check_file(path)
     try:
         with torch.serialization.safe_globals(_SAFE_GLOBALS):
-            # Memory mapping leaves parts that nobody asks for on the disk; old files are no zips.
+            # Memory mapping reads only the parts that are used; old files are no zips.
             content = torch.load(
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )
@@ -262,7 +264,7 @@ def _opts(path: PathLike, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kind(content: Mapping[str, Any]) -> str | None:
-    """What a file is, by the keys it has; None when it is nothing known."""
+    """The kind of a file, by its keys; None if it is unknown."""
     state = content.get("state_dict")
     first_parts = {str(key).split(".")[0] for key in (state if isinstance(state, Mapping) else ())}
     if "g_ema" in content:

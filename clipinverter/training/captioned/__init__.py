@@ -1,1 +1,1 @@
-"""The recipe for pictures with captions, in any domain."""
+"""The recipe of the paper: adapter and remapper from pictures with captions, in any domain."""

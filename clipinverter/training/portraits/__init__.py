@@ -1,1 +1,1 @@
-"""The recipe of the embedded domain: one module for each stage."""
+"""The recipe of the embedded domain, a module for each stage."""

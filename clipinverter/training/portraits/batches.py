@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from clipinverter.models.mobilenet_speed import quicken
 from clipinverter.portraits.scene import random_latents
 from clipinverter.portraits.w_space import w_of
-from clipinverter.training.mobilenet import Perceptual, quicken
+from clipinverter.training.mobilenet import Perceptual
 from clipinverter.training.objective import Batch, Teachers, batch_of
 from clipinverter.training.portraits import edits
 from clipinverter.training.portraits.data import RenderedSet

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from clipinverter.domains import Domain
 from clipinverter.models import clip as towers
 from clipinverter.models.clip import TextImageModel
+from clipinverter.models.mobilenet_speed import quicken
 from clipinverter.portraits.captions import text_of
 from clipinverter.portraits.hair_words import COLOURS
 from clipinverter.portraits.scene import ATTRIBUTES, groups
@@ -73,7 +74,7 @@ def build(words: Path) -> TextImageModel:
     model = towers.build(towers.SMALL)
     given = (v for k, v in mobilenet.state().items() if not k.startswith("classifier"))
     mobilenet.load_in_order(model.model.visual.trunk, given)
-    mobilenet.quicken(model.model.visual)
+    quicken(model.model.visual)
     if not words.exists():
         tokens = range(model.tokenizer.vocab_size)
         vectors = phrases.sentence_vectors(

@@ -1,6 +1,6 @@
-"""Busy backgrounds: what stands behind people in photographs, and never behind rendered portraits.
+"""Cluttered backgrounds for renders, as photographs have them.
 
-The renderer's backdrop is a formula, so what is not it is the person: no masks need to be stored.
+The renderer's backdrop is a formula, so every pixel that differs from it belongs to the person: no masks are stored.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch import Tensor
 from clipinverter.portraits.colours import backdrop
 from clipinverter.portraits.scene import Scene
 
-FAR = 10 / 127.5  # a pixel this far from the backdrop belongs to the person
+FAR = 10 / 127.5  # a pixel that differs more from the backdrop belongs to the person
 
 
 @cache
-def _places(size: int) -> tuple[Tensor, Tensor]:
-    """x and y of pixels, from the middle, y upwards: [1, size] and [size, 1]."""
+def _coordinates(size: int) -> tuple[Tensor, Tensor]:
+    """x [1, size] and y [size, 1] of pixels relative to the centre, in shares of the side; y points upwards."""
     at = (torch.arange(size) + 0.5) / size - 0.5
     return at[None], -at[:, None]
 
 
 def person(image: Tensor, scene: Scene) -> Tensor:
-    """Where a render [3, S, S] in [-1, 1] of a scene shows the person: [1, S, S], 0 or 1."""
-    x, y = _places(image.shape[-1])
+    """The mask [1, S, S] of the person in a render [3, S, S] in [-1, 1] of a scene: 0 or 1."""
+    x, y = _coordinates(image.shape[-1])
     look = {k: torch.tensor(v, dtype=torch.float32) for k, v in backdrop(scene).items()}
     t = ((x * look["direction"][0] + y * look["direction"][1] + 0.8) / 1.6).clamp(0, 1)
     t = t * t * (3 - 2 * t)
@@ -36,9 +36,9 @@ def person(image: Tensor, scene: Scene) -> Tensor:
     return ((image - (colour * 2 - 1)).abs().amax(dim=0, keepdim=True) > FAR).float()
 
 
-def places(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Backgrounds [B, 3, S, S] out of images of the same shape: large details of other pictures, turned, blurred and
-    in other colours, and patches of a few colours."""
+def backgrounds(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Backgrounds [B, 3, S, S] made from images of the same shape: enlarged details of other pictures, rotated, blurred
+    and in other colours, mixed with patches of random colours."""
     count, _, size, _ = images.shape
     zoom, turn = rng.uniform(0.15, 0.7, count), rng.uniform(0, 2 * np.pi, count)
     row = np.stack([np.cos(turn), -np.sin(turn), rng.uniform(-0.6, 0.6, count) / zoom], 1)
@@ -66,13 +66,12 @@ def places(images: Tensor, rng: np.random.Generator) -> Tensor:
 def clutter(
     images: Tensor, latents: np.ndarray, rng: np.random.Generator, share: float = 0.6
 ) -> Tensor:
-    """Renders [B, 3, S, S] of scenes with latents [B, N_LATENTS]; a share of them, drawn at random, with another
-    background."""
+    """Renders [B, 3, S, S] of scenes with latents [B, N_LATENTS], a random share of them with another background."""
     images = images.clone()
     chosen = np.flatnonzero(rng.random(len(images)) < share)
     if len(chosen) == 0:
         return images
-    behind = places(images, rng)
+    behind = backgrounds(images, rng)
     for i in chosen:
         mask = person(images[i], Scene.from_latent(latents[i]))
         images[i] = behind[i].lerp(images[i], mask)

@@ -1,7 +1,7 @@
-"""What hair of any colour with a name is: "maize hair" is blond, "wisteria hair" purple.
+"""Phrases about hair in any colour that has a name: "maize hair" is blond, "wisteria hair" purple.
 
-Names and their colours are matplotlib's (CSS4's, and those of the xkcd survey). A colour belongs to the hair colours
-whose own words look most like it. Names with words kept for measuring (`unseen_words.py`) are left out.
+Names and colours are matplotlib's (CSS4's, and those of the xkcd survey). A name is assigned to the hair colours whose
+own words have the most similar colours. Names with words reserved for the evaluation (`unseen_words.py`) are left out.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipinverter.portraits.hair_words import COLOURS
-from clipinverter.training.portraits.phrases import kept_apart
+from clipinverter.training.portraits.phrases import reserved_words
 
 TEMPLATES = ("{} hair", "a person with {} hair", "{}-coloured hair", "{} haired")
-EACH = 10  # phrases with each name
-FAR = 15.0  # in each of red, green and blue, 0 to 255: colours that differ by more look different
+EACH = 10  # phrases for each name
+FAR = 15.0  # Euclidean distance in RGB, 0 to 255, over which the similarity of two colours falls by a factor e
 
 
 def colours() -> dict[str, np.ndarray]:
-    """Red, green and blue, 0 to 255, of every colour with a name."""
+    """Name -> RGB [3], 0 to 255, of every colour that has a name."""
     from matplotlib.colors import CSS4_COLORS, XKCD_COLORS, to_rgb
 
     named = {**CSS4_COLORS, **XKCD_COLORS}
@@ -31,16 +31,16 @@ def colours() -> dict[str, np.ndarray]:
 
 
 def phrases(anchors: Tensor, rng: np.random.Generator) -> tuple[list[str], Tensor]:
-    """Phrases about hair of every colour, and where they belong.
+    """Phrases about hair of every colour, and their targets.
 
-    anchors [len(COLOURS), D]: where the hair colours are, in the order of `COLOURS`.
+    anchors [len(COLOURS), D]: targets of the hair colours, in the order of `COLOURS`.
 
     Returns:
-        N texts and their places, unit vectors [N, D].
+        N texts and their targets, unit vectors [N, D].
     """
     rgb = colours()
-    apart = kept_apart()
-    names = [name for name in rgb if not apart & set(re.findall("[a-z]+", name))]
+    reserved = reserved_words()
+    names = [name for name in rgb if not reserved & set(re.findall("[a-z]+", name))]
     known = [(i, w) for i, words in enumerate(COLOURS.values()) for w in words if w in rgb]
     distance = np.linalg.norm(
         np.array([rgb[name] for name in names])[:, None] - np.array([rgb[w] for _, w in known]),

@@ -1,4 +1,4 @@
-"""What the stages learn from: a rendered set in memory, and augmentation that makes renders look like snapshots."""
+"""Training data: a rendered set in memory, and augmentation that makes renders look like snapshots."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class RenderedSet:
 
     @cached_property
     def attributes(self) -> np.ndarray:
-        """bool [N, len(NAMES)]: what shows in each image."""
+        """bool [N, len(NAMES)]: the attributes that show in each image."""
         rows = [Scene.from_latent(g).attributes for g in self.latents]
         return np.array([[name in row for name in NAMES] for row in rows])
 
     @cached_property
     def frequency(self) -> np.ndarray:
-        """[len(NAMES)]: how often each attribute shows, never quite 0."""
+        """[len(NAMES)]: how often each attribute shows, always above 0."""
         return self.attributes.mean(axis=0) + 1e-3
 
     def batch(self, indices: np.ndarray, size: int | None = None) -> Tensor:
@@ -51,18 +51,17 @@ class RenderedSet:
         return images
 
 
-def load(folder: Path) -> RenderedSet:
-    """Opens the finished shards of a rendered set, mapped from disk.
+def load(folder: Path, hint: str = "") -> RenderedSet:
+    """Opens the finished shards of a rendered set, mapped from disk. hint: more to say if there are none.
 
     Raises:
         DataError: there are none.
     """
-    latents = sorted(folder.glob("latents-*.npy"))  # written last: these shards are whole
+    latents = sorted(folder.glob("latents-*.npy"))  # written last: these shards are complete
     if not latents:
         raise DataError(
             f"There is no rendered set in {folder}. Render one by `python -m clipinverter.portraits dataset "
-            f"{folder} --count 12288 --size 256`, or name its folder by --images. For a folder of other pictures "
-            "there is `python -m clipinverter.training finetune-generator`."
+            f"{folder} --count 12288 --size 256`, or name its folder by --images.{hint}"
         )
     images = [folder / p.name.replace("latents", "images") for p in latents]
     return RenderedSet(
@@ -73,8 +72,11 @@ def load(folder: Path) -> RenderedSet:
 def versions(
     rendered: RenderedSet, size: int, count: int, rng: np.random.Generator, at_once: int = 64
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """All renders as they are, then `count` - 1 times with other backgrounds and augmented: places in the set, and
-    their pictures [B, 3, size, size]."""
+    """All renders as they are, then `count` - 1 times augmented and with other backgrounds.
+
+    Yields:
+        Indices [B] into the set, and pictures [B, 3, size, size].
+    """
     from tqdm import tqdm
 
     parts = np.array_split(np.arange(len(rendered)), -(-len(rendered) // at_once))
@@ -85,26 +87,23 @@ def versions(
 
 
 def snapshots(images: Tensor, latents: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """Renders [B, 3, S, S] of scenes with latents [B, N_LATENTS] as photographs: backgrounds, then `augment`."""
+    """Renders [B, 3, S, S] of scenes with latents [B, N_LATENTS], with cluttered backgrounds and augmented."""
     return augment(clutter(images, latents, rng), rng)
 
 
 def z_of(latents: np.ndarray, rng: np.random.Generator, style_dim: int) -> Tensor:
-    """z [B, style_dim] of scenes, with fresh nuisance numbers."""
+    """z [B, style_dim] of scenes with latents [B, N_LATENTS], filled up with random numbers."""
     nuisance = rng.standard_normal((len(latents), style_dim - N_LATENTS))
     return torch.from_numpy(to_z(latents, nuisance))
 
 
 def augment(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Images as cameras and phones would have them: shifted, scaled, blurred, re-coloured, noisy, partly hidden.
-
-    images [B, 3, S, S] in [-1, 1] -> the same; every image draws its own changes.
-    """
+    """Images [B, 3, S, S] in [-1, 1], each randomly shifted, scaled, blurred, re-coloured, noisy and partly hidden."""
     return blemish(recolour(images, rng), rng)
 
 
 def recolour(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Images [B, 3, S, S] in [-1, 1] under another light and by another camera."""
+    """Images [B, 3, S, S] in [-1, 1] with random gain, cast, contrast and gamma, as of other light and cameras."""
     batch = len(images)
     one = (batch, 1, 1, 1)
     gain = torch.from_numpy(rng.normal(1, 0.12, (batch, 3, 1, 1))).float()
@@ -116,7 +115,7 @@ def recolour(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def blemish(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Images [B, 3, S, S] in [-1, 1] shifted, scaled, blurred, noisy and partly hidden; their colours stay."""
+    """Images [B, 3, S, S] in [-1, 1], randomly shifted, scaled, blurred, noisy and partly hidden; colours stay."""
     batch, _, size, _ = images.shape
     images = _geometry(images, rng)
     out = []
@@ -131,7 +130,7 @@ def blemish(images: Tensor, rng: np.random.Generator) -> Tensor:
     noise = torch.from_numpy(rng.standard_normal(images.shape, dtype=np.float32))
     grain = torch.from_numpy(rng.exponential(0.03, (batch, 1, 1, 1))).float()
     images = images + noise * grain
-    for i in np.flatnonzero(rng.random(batch) < 0.12):  # a hand, a scarf, a caption
+    for i in np.flatnonzero(rng.random(batch) < 0.12):  # like a hand, a scarf or a caption
         h, w = rng.integers(size // 10, size // 3, 2)
         y, x = rng.integers(0, size - h), rng.integers(0, size - w)
         images[i, :, y : y + h, x : x + w] = torch.from_numpy(rng.uniform(-1, 1, (3, 1, 1))).float()
@@ -139,7 +138,7 @@ def blemish(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _geometry(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Small shifts, scalings and turns, as an imperfect alignment leaves them."""
+    """Images [B, 3, S, S] with small random shifts, scalings and rotations, as of an imperfect alignment."""
     batch = len(images)
     scale, turn = np.exp(rng.normal(0, 0.03, batch)), rng.normal(0, 0.04, batch)
     matrix = np.stack(

@@ -26,6 +26,7 @@ from clipinverter.models.clip import TextImageModel
 from clipinverter.models.encoder import Encoder
 from clipinverter.models.irse import ArcFace, face_features
 from clipinverter.models.losses import identity_loss
+from clipinverter.models.mobilenet_speed import fold, quicken
 from clipinverter.models.ops import channels_last
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.photo.tensors import fit
@@ -54,7 +55,7 @@ def build(domain: Domain, text_image: TextImageModel) -> Encoder:
         features = encoder.mobilenet.features
         tower = text_image.model.visual.trunk.state_dict().values()
         mobilenet.load_in_order(features, islice(tower, len(features.state_dict())))
-        mobilenet.quicken(encoder.mobilenet)
+        quicken(encoder.mobilenet)
     for head in encoder.styles:
         for layer in head.convs:
             if isinstance(layer, nn.Conv2d):
@@ -84,7 +85,7 @@ def optimizer_of(network: nn.Module, factor: float = 1.0) -> torch.optim.AdamW:
 def trunk_layers(encoder: Encoder, rendered: data.RenderedSet) -> tuple[Tensor, Tensor]:
     """The layers below c3 for N renders as they are, then twice augmented: two tensors [3 N, C, H, W] in float16."""
     trunk = copy.deepcopy(encoder.mobilenet)
-    mobilenet.fold(trunk.features)
+    fold(trunk.features)
     rng = np.random.default_rng(20237)
     found: tuple[list[Tensor], ...] = ([], [])
     for _, pictures in data.versions(rendered, encoder.input_size, VERSIONS, rng):

@@ -47,6 +47,7 @@ SIZES = (64, 128, 256)  # sides of the images, one phase each
 EYE_ROWS, EYE_COLUMNS = (0.36, 0.62), (0.18, 0.82)  # of aligned images, as shares of the side
 FURTHEST = 2.0  # most by which differences of w are multiplied, see `stretched`
 STRETCHED, STRETCHED_ELSE = {"hair_colour": 0.8}, 0.4  # how often, by variable
+FINETUNING = " For other pictures there is `python -m clipinverter.training finetune-generator`."
 CLEARER = 3.0  # log odds that an attribute gains when its difference is multiplied by two
 
 
@@ -192,7 +193,7 @@ def train_generator(
         DataError: there is no rendered set.
         CheckpointError: weights are missing or don't fit.
     """
-    rendered = data.load(images)
+    rendered = data.load(images, FINETUNING)
     weights = RunWeights(domain, folder)
     text_image = weights.text_image()
     text_image.model.visual = plain_tower(text_image.model.visual)

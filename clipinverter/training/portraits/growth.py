@@ -1,4 +1,4 @@
-"""A trained generator as the start of a larger one: of higher resolution, of wider layers, or both."""
+"""Initialises a larger generator, of higher resolution or wider layers, with the weights of a trained one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clipinverter.weights.files import CheckpointError
 
 
 def fits(name: str, old: Tensor, new: Tensor) -> bool:
-    """Whether a tensor can be the beginning of the larger network's; the mapping network has to be the same."""
+    """Whether a tensor fits into the larger network's; those of the mapping network must have the same shape."""
     if name.startswith("style."):
         return old.shape == new.shape
     return old.ndim == new.ndim and all(a <= b for a, b in zip(old.shape, new.shape, strict=True))
@@ -18,11 +18,11 @@ def fits(name: str, old: Tensor, new: Tensor) -> bool:
 
 @torch.no_grad()
 def grow(smaller: dict[str, Tensor], larger: Generator) -> None:
-    """Loads the weights of a smaller generator into `larger`, in place; the larger one first draws the same image,
-    enlarged where it has more resolutions.
+    """Loads the weights of a smaller generator into `larger`, in place. At first `larger` draws the same image,
+    upsampled if it has more resolutions.
 
-    Channels that the smaller one lacks keep their initialisation, but nothing listens to them yet, and new to_rgb
-    layers start at zero.
+    New channels keep their initial weights, but the layers after them ignore them at first; new to_rgb layers start at
+    zero.
 
     Raises:
         CheckpointError: the networks have different W spaces, or a layer of the smaller one is missing in the larger

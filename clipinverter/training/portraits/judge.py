@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipinverter.domains import Domain
+from clipinverter.models.mobilenet_speed import quicken
 from clipinverter.portraits.judge import PATH, PERSON_DIM, Judge
 from clipinverter.portraits.scene import groups
 from clipinverter.training import mobilenet
@@ -50,7 +51,7 @@ def train_judge(
     judge.features.load_state_dict(
         {k.removeprefix("features."): v for k, v in mobilenet.state().items() if "features" in k}
     )
-    judge = mobilenet.quicken(judge).train().to(memory_format=torch.channels_last)
+    judge = quicken(judge).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         judge.parameters(), lr=preset.rate, betas=(0.9, 0.98), weight_decay=0.02
     )

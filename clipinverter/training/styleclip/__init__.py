@@ -1,1 +1,1 @@
-"""What StyleCLIP's methods need: mappers and channel relevance."""
+"""Preparation of StyleCLIP's methods: latent mappers and channel relevance."""

@@ -12,7 +12,9 @@ from pathlib import Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m clipinverter.styleclip", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m clipinverter.training.styleclip", description=__doc__
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     relevance = commands.add_parser("relevance", help="measure what every style channel does")
     relevance.add_argument("--images", type=int, default=16, help="random people for each channel")
