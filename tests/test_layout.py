@@ -59,19 +59,7 @@ def users_of(name: str, of: Iterable[str]) -> set[str]:
     return {other for other in of if name in graph[other]}
 
 
-@pytest.mark.parametrize(
-    "package",
-    [
-        pytest.param(
-            PACKAGE,
-            marks=pytest.mark.xfail(
-                reason="methods.comparison imports the editor, photo.paste results"
-            ),
-        ),
-        PACKAGE / "training",
-    ],
-    ids=lambda path: path.name,
-)
+@pytest.mark.parametrize("package", [PACKAGE, PACKAGE / "training"], ids=lambda path: path.name)
 def test_packages_form_no_circle(package):
     assert circle(dependencies(package)) == []
 

@@ -359,6 +359,7 @@ def test_from_two_stages_to_an_edit_on_the_page(cats, folders, tmp_path, capsys,
         api.answer(lambda: editor, photo, "a black cat", 1.0, "auto", paste=True)
     out = tmp_path / "out.png"
     arguments_ = ["edit", photo["path"], "a black cat", "-o", str(out), "--domain", "cats"]
+    arguments_ += ["--plain"]  # as the endpoint does
     assert command(arguments_) == 0
     with Image.open(out) as image:
         assert np.array_equal(np.asarray(image), np.asarray(answer.after))

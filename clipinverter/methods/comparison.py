@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch.nn.functional as F
 from PIL import Image
 
-from clipinverter.editor import Editor
 from clipinverter.errors import UserError
-from clipinverter.methods.base import Method, Stopped, progress_of, times
+from clipinverter.methods.base import Method, Session, Stopped, progress_of, times
 from clipinverter.methods.global_direction import GlobalDirection
 from clipinverter.methods.latent_mapper import LatentMapper
 from clipinverter.methods.latent_optimization import LatentOptimization, person_features
@@ -66,10 +65,16 @@ class Card:
         return self.edit.image if self.edit else self.preview
 
 
+class SessionMethod(Method, Protocol):
+    """CLIPInverter as the Editor offers it, with the session that the other methods share."""
+
+    session: Session
+
+
 class Comparison:
     """All four methods on the networks of one Editor. Safe to share between threads and sessions."""
 
-    def __init__(self, editor: Editor, methods: Mapping[str, Method] | None = None) -> None:
+    def __init__(self, editor: SessionMethod, methods: Mapping[str, Method] | None = None) -> None:
         self.editor = editor
         self.methods = methods or {
             "clipinverter": editor,
@@ -178,7 +183,7 @@ class Comparison:
 
     def clip_gain(self, edit: Edit) -> float:
         """How much closer the edit brought the picture to its prompt, see `Card`."""
-        m = self.editor.models
+        m = self.editor.session.models
         with self.editor.session.compute():
             text = m.text_image.embed_text([edit.prompt])
             before, after = (
@@ -189,7 +194,7 @@ class Comparison:
 
     def identity(self, edit: Edit) -> float | None:
         """How much the face stayed the same, see `Card`."""
-        m = self.editor.models
+        m = self.editor.session.models
         if m.identity is None:
             return None
         with self.editor.session.compute():

@@ -6,12 +6,13 @@ are small. Picture and mask then go through the inverse of the alignment togethe
 """
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from clipinverter.photo.faces import face_of_eyes
-from clipinverter.results import Inversion
+from clipinverter.photo.faces import Face, face_of_eyes
 
 SIZE = 256  # pixels of the frame in which mask and colours are made
 MARGIN = 0.02  # of the crop's side: the mask is 0 up to this far from the border
@@ -20,7 +21,18 @@ MAX_GAIN = 1.4  # by which contrast may be changed
 CROP_EYES = ((0.375, 0.475), (0.625, 0.475))  # in an aligned crop of side 1, as `align` makes it
 
 
-def paste(photo: Image.Image, inversion: Inversion, after: Image.Image) -> Image.Image:
+class Inverted(Protocol):
+    """What pasting needs of a `results.Inversion`."""
+
+    crop: Image.Image
+    image: Image.Image
+    quad: np.ndarray | None
+    faces: Sequence[Face]
+    face: int
+    detail: bool
+
+
+def paste(photo: Image.Image, inversion: Inverted, after: Image.Image) -> Image.Image:
     """The photo with its face edited: a new RGB picture of the photo's size.
 
     With detail, `after` is the crop but for what the edit changed. That change is added to the photo,
@@ -94,7 +106,7 @@ def _with_change(
     return result
 
 
-def _place(photo: Image.Image, inversion: Inversion) -> tuple[np.ndarray, np.ndarray]:
+def _place(photo: Image.Image, inversion: Inverted) -> tuple[np.ndarray, np.ndarray]:
     """Quad and landmarks in the photo, also for one that is an aligned crop itself."""
     if inversion.quad is not None:
         return inversion.quad, inversion.faces[inversion.face].landmarks
