@@ -178,11 +178,9 @@ class LatentMove:
 
 @dataclass(frozen=True, eq=False)
 class StyleMove:
-    """A move in style space, on the CPU.
+    """A move in style space, on the CPU. Other attributes as for `LatentMove`.
 
-    Attributes:
-        steps: [C] or [1, C] for each style vector, the change at strength 1.
-        Others as for `LatentMove`.
+    steps: [C] or [1, C] for each style vector, the change at strength 1.
     """
 
     steps: tuple[Tensor, ...]
