@@ -1,4 +1,4 @@
-"""Metadata of saved images: how they were made, and nothing about the photo that they were made from."""
+"""A saved picture says how it was made, and nothing about the picture that it was made from."""
 
 import os
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from clipinverter import __version__
 
 METHOD = "CLIPInverter"
 SIGNATURE = ("method", "model", "prompt", "strength")
-FAST_ABOVE = 2_000_000  # pixels; larger images are compressed fast, as the best level takes seconds
+FAST_ABOVE = 2_000_000  # pixels; compressing more than that well would take seconds
 
 
 def sign(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:
-    """Adds the entries of `info` named in `SIGNATURE` to the image, for `save_png`; returns the image."""
+    """Gives the picture its origin as text entries, which are written into a PNG."""
     image.info["Software"] = f"clipinverter {__version__}"
     image.info |= {key: str(info[key]) for key in SIGNATURE if key in info}
     return image
 
 
 def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Writes a PNG with the image's text entries."""
+    """Writes a PNG with the picture's text entries."""
     entries = PngImagePlugin.PngInfo()
     for key, value in image.info.items():
         if isinstance(value, str):
