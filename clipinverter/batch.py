@@ -7,15 +7,17 @@ part each; the parts are merged at the end, or at the start of the next run if t
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from clipinverter.photo.load import PhotoError, find_photos, load_photo
+from clipinverter.errors import UserError
+from clipinverter.photo.faces import turn_of
+from clipinverter.photo.folder import check_apart, outputs, printable
+from clipinverter.photo.load import find_photos, load_photo
 from clipinverter.photo.metadata import METHOD, save_png, sign
 
 if TYPE_CHECKING:
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
 
     from clipinverter.domains import Domain
     from clipinverter.editor import Editor
+    from clipinverter.results import Edit
 
 MANIFEST = "manifest.jsonl"
-DONE, FAILED = "done", "failed"
+TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
+DONE, FAILED, STARTED = "done", "failed", "started"
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,13 @@ class Result:
     failed: int
 
 
+class Edited(NamedTuple):
+    """A picture after the edit, and sentences about it for whoever asked."""
+
+    image: "Image.Image"
+    remarks: tuple[str, ...]
+
+
 class Processes:
     """This process alone, or those that `accelerate launch` started, when the environment says so."""
 
@@ -128,10 +139,12 @@ def edit_folder(domain: "Domain", folder: Path, out: Path, wish: Wish) -> Result
 
     Raises:
         PhotoError: there is no such folder, or no picture in it.
+        FolderError: `out` is `folder` or lies above it, or is a file.
         CheckpointError: the models can't be loaded.
-        OSError: `out` can't be written.
+        SaveError, OSError: `out` can't be written.
     """
     folder, out = folder.resolve(), out.resolve()
+    check_apart(folder, out)
     pictures = [path for path in find_photos(folder) if out not in path.parents]
     processes = Processes()
     if processes.index == 0:
@@ -176,24 +189,26 @@ def _edit(
             error = ""
             start = time.perf_counter()
             try:
-                image = edit_photo(editor, folder / entry.file, wish)
-            except PhotoError as problem:
+                edited = edit_photo(editor, folder / entry.file, wish)
+            except UserError as problem:
                 error = str(problem)
             except Exception as problem:  # one picture must not stop thousands
                 error = f"This picture could not be edited ({type(problem).__name__}: {problem})."
             if not error:
                 path = out / entry.output
+                # Noted before: if this is killed in between, nobody takes the file for another wish's.
+                _note(manifest, replace(entry, status=STARTED))
                 path.parent.mkdir(parents=True, exist_ok=True)
-                save_png(image, path)
+                save_png(edited.image, path)
             seconds = round(time.perf_counter() - start, 2)
             entry = replace(entry, status=FAILED if error else DONE, error=error, seconds=seconds)
-            manifest.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
-            manifest.flush()
-            print(f"{entry.file}: {error or entry.status}", flush=True)
+            _note(manifest, entry)
+            said = [error] if error else [entry.status, *edited.remarks]
+            print(f"{printable(entry.file)}: {' · '.join(said)}", flush=True)
 
 
-def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> "Image.Image":
-    """The edited picture, signed.
+def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> Edited:
+    """The edited picture, signed, and what there is to say about it.
 
     Raises what `load_photo`, `Editor.invert` and `Editor.edit` raise.
     """
@@ -205,21 +220,19 @@ def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> "I
     if wish.paste:
         edit = editor.paste(photo, edit)
     info = {"method": METHOD, "model": editor.models.domain.name}
-    return sign(edit.image, info | {"prompt": edit.prompt, "strength": edit.strength})
+    image = sign(edit.image, info | {"prompt": edit.prompt, "strength": edit.strength})
+    return Edited(image, tuple(remarks(edit)))
 
 
-def outputs(folder: Path, pictures: Sequence[Path]) -> list[str]:
-    """Where each picture's edit goes: a/b.png for a/b.jpg, or a/b.jpg.png where there is an a/b.webp too."""
-    places = [path.relative_to(folder) for path in pictures]
-    taken = Counter(place.with_suffix("") for place in places)
-    return [
-        (
-            place.with_suffix(".png")
-            if taken[place.with_suffix("")] == 1
-            else place.with_name(f"{place.name}.png")
-        ).as_posix()
-        for place in places
-    ]
+def _line(entry: Entry) -> str:
+    """A line of the manifest: as it is read, or with escapes where a file name is odd."""
+    line = json.dumps(asdict(entry), ensure_ascii=False)
+    return f"{line if printable(line) == line else json.dumps(asdict(entry))}\n"
+
+
+def _note(manifest: TextIO, entry: Entry) -> None:
+    manifest.write(_line(entry))
+    manifest.flush()
 
 
 def _is_done(entry: Entry, before: dict[str, Entry], out: Path) -> bool:
@@ -232,7 +245,8 @@ def _is_done(entry: Entry, before: dict[str, Entry], out: Path) -> bool:
 def read(path: Path) -> dict[str, Entry]:
     """The entries of a manifest by file; the last one of a file counts. A line cut off by a kill is left out."""
     entries = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.split("\n"):  # and not at other separators of lines, which file names may hold
         try:
             entry = Entry(**json.loads(line))
         except (ValueError, TypeError):
@@ -247,9 +261,30 @@ def merge(out: Path) -> None:
     entries = read(out / MANIFEST)
     for part in parts:
         entries |= read(part)
-    lines = [json.dumps(asdict(entries[file]), ensure_ascii=False) for file in sorted(entries)]
     partial = out / f"{MANIFEST}.partial"
-    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    lines = (_line(entries[file]) for file in sorted(entries))
+    partial.write_text("".join(lines), encoding="utf-8")
     partial.replace(out / MANIFEST)
     for part in parts:
         part.unlink()
+
+
+def remarks(edit: "Edit") -> list[str]:
+    """Sentences for whoever asked on the command line; none where all is as usual."""
+    inversion, found = edit.inversion, []
+    if len(inversion.faces) > 1:
+        last = len(inversion.faces) - 1
+        found.append(
+            f"There are {last + 1} faces in this picture; number {inversion.face} was edited, where "
+            f"0 is the largest. Choose another one by --face, from 0 to {last}."
+        )
+    if inversion.faces and (degrees := turn_of(inversion.faces[inversion.face])):
+        found.append(turned(degrees))
+    if edit.truncated:
+        found.append(TRUNCATED)
+    return found
+
+
+def turned(degrees: int) -> str:
+    """Says that the face does not stand upright in the photo."""
+    return f"The face in this picture is turned by {degrees}°; it was set upright for the edit."

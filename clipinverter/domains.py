@@ -9,12 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from clipinverter.errors import UserError
+from clipinverter.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class DomainError(UserError):
+class DomainError(UsageError):
     """There is no such domain; the message names those that exist."""
 
 

@@ -4,30 +4,32 @@ Apart from the Editor, so that the page needs no PyTorch to be drawn.
 """
 
 import math
+import unicodedata
 from numbers import Real
 
-from clipinverter.errors import UserError
+from clipinverter.errors import UsageError
 
 MAX_STRENGTH = 2.0
 MAX_PROMPT_LENGTH = 2000
 
 
-class PromptError(UserError):
+class PromptError(UsageError):
     """The prompt can't be used; the message is a sentence for the person who wrote it."""
 
 
-class StrengthError(UserError):
+class StrengthError(UsageError):
     """The strength is no number or out of range; the message is a sentence."""
 
 
 def check_prompt(prompt: str) -> str:
     """The prompt with its white space normalised. Raises PromptError, see `Editor.edit`."""
-    prompt = " ".join(prompt.split()) if isinstance(prompt, str) else ""
+    prompt = prompt if isinstance(prompt, str) else ""
+    prompt = " ".join("".join(map(_without_control, prompt)).split())
     try:
         prompt.encode()
     except UnicodeEncodeError:  # half of a pair of surrogates, which JSON can carry
         raise PromptError("The prompt holds a character that is no text.") from None
-    if not prompt:
+    if not any(map(_is_visible, prompt)):
         raise PromptError('Please describe the look that you want, e.g. "a smiling woman".')
     if len(prompt) > MAX_PROMPT_LENGTH:
         raise PromptError(
@@ -40,6 +42,28 @@ def check_prompt(prompt: str) -> str:
 def check_strength(strength: float) -> float:
     """The strength as a float. Raises StrengthError, see `Editor.edit`."""
     number = isinstance(strength, Real) and not isinstance(strength, bool)
-    if not number or not math.isfinite(strength) or not 0 <= strength <= MAX_STRENGTH:
+    # Compared before anything else: whole numbers can be too large for a float.
+    if not number or not 0 <= strength <= MAX_STRENGTH or not math.isfinite(strength):
         raise StrengthError(f"The strength has to be a number from 0 to {MAX_STRENGTH:g}.")
     return float(strength)
+
+
+def read_strength(written: str) -> float:
+    """The strength that somebody wrote, as a float. Raises StrengthError."""
+    try:
+        return check_strength(float(written))
+    except (ValueError, OverflowError):
+        raise StrengthError(
+            f"The strength has to be a number from 0 to {MAX_STRENGTH:g}, written like 1.5, "
+            f"not {written[:40]!r}."
+        ) from None
+
+
+def _without_control(character: str) -> str:
+    """A space in place of a control character, which no text holds on purpose."""
+    return " " if unicodedata.category(character) == "Cc" else character
+
+
+def _is_visible(character: str) -> bool:
+    """Whether a character can be seen: no space, no joiner, no mark of byte order."""
+    return unicodedata.category(character)[0] not in "CZ"

@@ -12,6 +12,7 @@ from PIL import Image
 from clipinverter import batch
 from clipinverter.__main__ import main
 from clipinverter.editor import Editor
+from clipinverter.photo.folder import outputs
 from clipinverter.weights import load
 from clipinverter.weights.files import CheckpointError
 from tests import own
@@ -59,7 +60,7 @@ def test_without_a_text_image_model_no_picture_is_tried(folder, tmp_path, monkey
 
 def test_every_picture_is_edited_and_a_damaged_one_noted(folder, tmp_path, capsys):
     out = tmp_path / "out"
-    assert edit(folder, out, " a  bald man", "--strength", "0.5") == 0
+    assert edit(folder, out, " a  bald man", "--strength", "0.5") == 1
     lines = manifest(out)
     assert {file: line["status"] for file, line in lines.items()} == {
         "a.png": "done", "b.jpg": "done", "c.jpg": "failed", "sub/a.webp": "done"
@@ -88,7 +89,7 @@ def test_every_picture_is_edited_and_a_damaged_one_noted(folder, tmp_path, capsy
 
 def test_what_is_done_is_skipped_and_what_failed_tried_again(folder, tmp_path, capsys):
     out = tmp_path / "out"
-    assert edit(folder, out) == 0
+    assert edit(folder, out) == 1
     before = (out / "a.png").stat().st_mtime_ns
     picture(4).save(folder / "c.jpg")
     (out / "b.png").unlink()
@@ -107,12 +108,12 @@ def test_what_is_done_is_skipped_and_what_failed_tried_again(folder, tmp_path, c
 def test_a_run_that_was_killed_goes_on(folder, tmp_path, capsys):
     """Its processes had noted one picture each; the second one's line was cut off."""
     out = tmp_path / "out"
-    assert edit(folder, out) == 0
+    assert edit(folder, out) == 1
     first, second, *_ = (out / "manifest.jsonl").read_text().splitlines()
     (out / "manifest.jsonl").unlink()
     (out / "manifest-0.part").write_text(f"{first}\n")
     (out / "manifest-1.part").write_text(second[:40])
-    assert edit(folder, out) == 0
+    assert edit(folder, out) == 1
     assert "2 edited, 1 there already, 1 failed" in capsys.readouterr().out
     assert len(manifest(out)) == 4
     assert not [*out.glob("*.part*")]
@@ -120,7 +121,7 @@ def test_a_run_that_was_killed_goes_on(folder, tmp_path, capsys):
 
 def test_pictures_without_a_face_are_noted(folder, tmp_path):
     out = tmp_path / "out"
-    assert main(["edit", str(folder), "a bald man", "-o", str(out)]) == 0
+    assert main(["edit", str(folder), "a bald man", "-o", str(out)]) == 1
     lines = manifest(out)
     assert lines["a.png"]["error"].startswith("No face was found")
     assert not (out / "a.png").exists()
@@ -128,29 +129,31 @@ def test_pictures_without_a_face_are_noted(folder, tmp_path):
 
 def test_pictures_of_one_name_keep_their_suffix(tmp_path):
     paths = [tmp_path / name for name in ("a.jpg", "a.webp", "b.jpg", "sub/a.jpg", "c.d.png")]
-    assert batch.outputs(tmp_path, paths) == [
+    assert outputs(tmp_path, paths) == [
         "a.jpg.png", "a.webp.png", "b.png", "sub/a.png", "c.d.png"
     ]  # fmt: skip
 
 
 def test_edits_within_the_folder_are_no_pictures_to_edit(folder, capsys):
     for _ in range(2):
-        assert edit(folder, folder / "edited") == 0
+        assert edit(folder, folder / "edited") == 1
     assert "0 edited, 3 there already, 1 failed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "status", "sentence"),
     [
-        (["empty", "--prompt", "a man"], "There are no pictures in the folder"),
-        (["in", "--prompt", " "], "Please describe"),
-        (["in", "--prompt", "a man", "--strength", "3"], "from 0 to 2"),
+        (["empty", "--prompt", "a man"], 1, "There are no pictures in the folder"),
+        (["in", "--prompt", " "], 2, "Please describe"),
+        (["in", "--prompt", "a man", "--strength", "3"], 2, "from 0 to 2"),
     ],
 )
-def test_mistakes_are_said_at_once(folder, tmp_path, capsys, monkeypatch, arguments, sentence):
+def test_mistakes_are_said_at_once(
+    folder, tmp_path, capsys, monkeypatch, arguments, status, sentence
+):
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
-    assert main(["edit", *arguments, "-o", "out"]) == 1
+    assert main(["edit", *arguments, "-o", "out"]) == status
     assert sentence in capsys.readouterr().err
     assert not Path("out").exists()
 
@@ -164,7 +167,7 @@ def test_the_prompt_is_given_once(folder, capsys, prompts):
 
 def test_one_process_needs_no_accelerate(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "accelerate", None)  # importing it fails
-    assert edit(folder, tmp_path / "out") == 0
+    assert edit(folder, tmp_path / "out") == 1
 
 
 def test_two_processes_share_the_folder(folder, tmp_path, monkeypatch):
@@ -176,11 +179,11 @@ def test_two_processes_share_the_folder(folder, tmp_path, monkeypatch):
     out, alone = tmp_path / "out", tmp_path / "alone"
     arguments = ["edit", folder, "--prompt", "a black cat", "--domain", "cats", "-o"]
     launched = own.launch(tmp_path, *arguments, out)
-    assert launched.returncode == 0, launched.stderr
+    assert launched.returncode == 1, launched.stderr
     assert launched.stdout.count("3 edited, 0 there already, 1 failed") == 1
     assert launched.stdout.count("c.jpg: This file is not a picture") == 1
     assert not [*out.glob("*.part*")]
-    assert main([*map(str, arguments), str(alone)]) == 0
+    assert main([*map(str, arguments), str(alone)]) == 1
     first, second = (manifest(place) for place in (out, alone))
     for line in (*first.values(), *second.values()):
         assert line.pop("seconds") >= 0

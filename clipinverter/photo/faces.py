@@ -1,10 +1,11 @@
 """Faces and their 68 landmarks, offline.
 
-The networks come with the packages `dlib-bin` and `face-recognition-models`. Three detectors are
-tried in turn until one finds a face: dlib's HOG detector, which is fast; dlib's CNN, which takes
-seconds but also finds turned and half-covered faces; and RetinaFace of `facexlib`, where somebody
-has put its weights (`detection_Resnet50_Final.pth`) into that package's folder `weights`. Nothing
-is ever downloaded from here.
+The networks come with the packages `dlib-bin` and `face-recognition-models`. Detectors are tried
+until one finds a face: dlib's HOG detector, which is fast, on the photo as it is and turned; dlib's
+CNN, which takes seconds but also finds turned and half-covered faces; the HOG detector for small
+faces; and RetinaFace of `facexlib`, where somebody has put its weights
+(`detection_Resnet50_Final.pth`) into that package's folder `weights`. Nothing is ever downloaded
+from here. How a photo is shown to them: `search.py`.
 """
 
 import importlib.util
@@ -18,11 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from clipinverter.photo import search
+from clipinverter.photo.search import Box, Found
+
 log = logging.getLogger(__name__)
 
 CERTAIN = 0.3  # score of the HOG detector
 
-Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 
 # dlib is not documented to be thread-safe, and a detection uses a whole core anyway.
@@ -40,15 +43,40 @@ class Face(NamedTuple):
 def detect_faces(image: Image.Image) -> list[Face]:
     """All faces in an RGB picture, the largest first; an empty list when there is none.
 
-    Landmarks follow the usual order of 68 points (iBUG 300-W).
+    Faces may be turned by any angle: the photo is turned for the detectors if nothing stands upright
+    in it, and boxes and landmarks are those of the photo as it is. Landmarks follow the usual order
+    of 68 points (iBUG 300-W): the eye 36 to 41 is the left one as seen in the upright face.
     """
+    if search.is_flat(image):
+        return []
     with _lock:
-        found = _hog(image, 1024) or _hog(image, 2048) or _cnn(image, 480) or _retinaface(image)
-        # dlib's landmarks are whole pixels: too coarse on a small picture.
-        work, scale = _resized(image, 512, max(512, *image.size))
-        pixels = np.asarray(work)
-        faces = [Face(box, _landmarks(pixels, box, scale), score) for box, score in found]
+        degrees, found = _find(image)
+        if not degrees:
+            faces = _with_landmarks(image, found)
+        else:
+            turned = search.turned(image, degrees)
+            found = _find_upright(turned.image) or _cnn(turned.image, 480)
+            seen = _with_landmarks(turned.image, found)
+            faces = [_turned_back(face, turned) for face in seen]
     return sorted(faces, key=lambda face: _area(face.box), reverse=True)
+
+
+def turn_of(face: Face) -> int:
+    """By how many degrees a face is turned in its photo, clockwise; 0 for up to about 45."""
+    left, right = face.landmarks[36:42].mean(axis=0), face.landmarks[42:48].mean(axis=0)
+    angle = math.degrees(math.atan2(*(right - left)[::-1]))
+    return 0 if abs(angle) < 45 else round(angle / 15) * 15 % 360
+
+
+def ordered_eyes(image: Image.Image, one: Point, other: Point) -> tuple[Point, Point]:
+    """Two eyes in an RGB photo, the left one as seen in the upright face first.
+
+    The detector looks at the face both ways up; if it can't tell, eyes are ordered as they are seen.
+    """
+    left, right = sorted((one, other))
+    with _lock:
+        scores = [_upright_score(image, *eyes) for eyes in ((left, right), (right, left))]
+    return (left, right) if scores[0] >= scores[1] else (right, left)
 
 
 def face_of_eyes(left: Point, right: Point) -> Face:
@@ -97,9 +125,69 @@ def _resized(image: Image.Image, lowest: int, highest: int) -> tuple[Image.Image
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0), scale
 
 
-def _hog(image: Image.Image, side: int) -> list[tuple[Box, float]]:
-    if side > 1024 and max(image.size) <= 1024:
-        return []  # tried already
+def _find(image: Image.Image) -> tuple[int, Found]:
+    """How far the photo has to be turned, and the faces in it if that is 0."""
+    upright = _find_upright(image)
+    sure = max((score for _, score in upright), default=0.0)
+    if sure < search.SURE:
+        # Something that is hardly a face must not win over one that lies on its side.
+        for turns in (search.RIGHT_ANGLES, search.BETWEEN):
+            if degrees := search.best_turn(
+                image, turns, lambda turned: _hog(turned, 1024), search.SURE + sure
+            ):
+                return degrees, []
+    if not upright:
+        upright = _cnn(image, 480)
+    if not upright and (
+        degrees := search.best_turn(image, search.RIGHT_ANGLES, lambda turned: _cnn(turned, 400))
+    ):
+        return degrees, []
+    for side in search.SIDES:
+        if (side == search.SIDES[0] and not search.has_large(image, upright)) or not upright:
+            small = search.small(image, side, lambda tile: _hog(tile, max(tile.size)))
+            upright = search.merged(upright, small)
+    return 0, upright or _retinaface(image)
+
+
+def _find_upright(image: Image.Image) -> Found:
+    """Faces that are upright and not small."""
+    found = _hog(image, 1024)
+    finer = _hog(image, 2048) if search.side_of(image) > 1024 else []
+    return search.merged(found, [f for f in finer if f[1] >= search.SURE]) if found else finer
+
+
+def _with_landmarks(image: Image.Image, found: Found) -> list[Face]:
+    # dlib's landmarks are whole pixels: too coarse on a small picture.
+    work, scale = _resized(image, 512, max(512, *image.size))
+    pixels = np.asarray(work)
+    return [Face(box, _landmarks(pixels, box, scale), score) for box, score in found]
+
+
+def _turned_back(face: Face, turned: search.Turned) -> Face:
+    left, top, right, bottom = face.box
+    corners = turned.back(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
+    (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+    box = (float(x0), float(y0), float(x1), float(y1))
+    return Face(box, turned.back(face.landmarks), face.score)
+
+
+def _upright_score(image: Image.Image, left: Point, right: Point) -> float:
+    """How sure the detector is of a face that has its eyes there, on a crop that sets it upright."""
+    (x, y), size = left, 256
+    # From the crop, where the eyes lie at 3/8 and 5/8 of its width, to the photo.
+    dx, dy = (right[0] - x) / (size / 4), (right[1] - y) / (size / 4)
+    eye = (size * 3 / 8, size * 0.42)
+    matrix = (
+        dx, -dy, x - dx * eye[0] + dy * eye[1],
+        dy, dx, y - dy * eye[0] - dx * eye[1],
+    )  # fmt: skip
+    crop = image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    _, scores, _ = _hog_detector().run(np.asarray(crop), 1, -1.0)
+    return max(scores, default=-1.0)
+
+
+def _hog(image: Image.Image, side: int) -> Found:
+    side = round(side * max(image.size) / search.side_of(image))  # panoramas are shown larger
     work, scale = _resized(image, 512, side)
     boxes, scores, _ = _hog_detector().run(np.asarray(work), 0, 0.0)
     found = [(_box(box, scale), score) for box, score in zip(boxes, scores, strict=True)]
@@ -107,7 +195,7 @@ def _hog(image: Image.Image, side: int) -> list[tuple[Box, float]]:
     return [face for face in found if face[1] >= CERTAIN] or found
 
 
-def _cnn(image: Image.Image, side: int) -> list[tuple[Box, float]]:
+def _cnn(image: Image.Image, side: int) -> Found:
     work, scale = _resized(image, 400, side)
     if min(work.size) < 80:  # the network fails on narrow strips
         return []
@@ -157,7 +245,7 @@ def _landmark_predictor() -> Any:
     return dlib.shape_predictor(model_path("shape_predictor_68_face_landmarks.dat"))
 
 
-def _retinaface(image: Image.Image) -> list[tuple[Box, float]]:
+def _retinaface(image: Image.Image) -> Found:
     network = _retinaface_network()
     if network is None:
         return []

@@ -25,6 +25,10 @@ class PhotoError(UserError):
     """A picture can't be used; the message is a sentence for the person who chose it."""
 
 
+class MissingPhotoError(PhotoError):
+    """There is no picture at a path, which the message names."""
+
+
 def load_photo(source: str | os.PathLike[str] | bytes | Image.Image) -> Image.Image:
     """A picture as seen: upright, sRGB, transparency on white, the first frame of an animation.
 
@@ -83,7 +87,7 @@ def as_crop(photo: Image.Image, max_size: int = 1024) -> Image.Image:
 def _open(source: str | os.PathLike[str] | bytes) -> Image.Image:
     file = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
     if isinstance(file, Path) and not file.is_file():
-        raise PhotoError(f"There is no picture at {file}.")
+        raise MissingPhotoError(f"There is no picture at {file}.")
     _learn_heif()
     try:
         return Image.open(file, formats=FORMATS)
