@@ -153,6 +153,7 @@ def test_an_upload_is_computed_once(browser, url, tmp_path):  # noqa: F811
     assert len(joins) == 2, "one for the sketch, one for learning"
     page.locator("#photo").get_by_label("Remove Image").click()
     expect(status(page)).to_contain_text("choose an example")
+    page.wait_for_timeout(1000)  # removing a picture asks the server, too
     joins.clear()
     page.locator("#photo input[type=file]").set_input_files(tmp_path / "2.png")
     expect(said(page)).to_contain_text("Ready: edits now change your own photo")

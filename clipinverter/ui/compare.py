@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from html import escape
 from pathlib import Path
 from threading import Event
@@ -15,11 +14,11 @@ from clipinverter.errors import UserError
 from clipinverter.methods.names import TITLES
 from clipinverter.request import Request
 from clipinverter.ui import api, layout, shown, stage, text
+from clipinverter.ui.looks import Look, looks
 from clipinverter.ui.receive import DEFAULTS, Defaults, receive
 
 if TYPE_CHECKING:
-    from clipinverter.editor import Editor
-    from clipinverter.methods.comparison import Card, Comparison
+    from clipinverter.methods.comparison import Card
 
 # A lane of its own: the Editor gives edits of others their turn between two steps of a comparison.
 QUEUE = {"concurrency_id": "compare", "concurrency_limit": 1}
@@ -54,25 +53,6 @@ class Widgets(NamedTuple):
     pictures: dict[str, gr.HTML]
     words: dict[str, gr.HTML]
     files: dict[str, gr.DownloadButton]
-
-
-class Look(NamedTuple):
-    """A look at a comparison.
-
-    Attributes:
-        before: the picture that all methods edit, or the whole photo.
-        after: what there is to see of each method; None where there is nothing yet.
-        cards: of all methods.
-        learning: the share of learning the photo that is done, 0 to 1; 1 where it needs none.
-        trained: prompts that the latent mapper has a network for.
-    """
-
-    before: Image.Image
-    after: dict[str, Image.Image | None]
-    cards: "Sequence[Card]"
-    inversion: Any
-    learning: float = 1.0
-    trained: Sequence[str] = ()
 
 
 def add(on: layout.Widgets, get_editor: api.GetEditor, inputs: Sequence[Any]) -> None:
@@ -129,7 +109,7 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: api.GetEditor) -
             with api.refusals():
                 given = given | {on.prompt: given[on.prompt] or ""}
                 request = shown.requested(on, given)
-                yield from _shown(own, request, _looks(get_editor, request, given[stopping]))
+                yield from _shown(own, request, looks(get_editor, request, given[stopping]))
             yield over
         except UserError as refusal:
             blank = {own.words[name]: _card(name) for name in TITLES}
@@ -151,12 +131,12 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: api.GetEditor) -
     )
 
 
-def _shown(own: Widgets, request: Request, looks: Iterator[Look]) -> Iterator[dict[Any, Any]]:
+def _shown(own: Widgets, request: Request, seen: Iterator[Look]) -> Iterator[dict[Any, Any]]:
     """What a comparison changes on the page, look by look."""
     what = f"{request.photo.name}, “{request.prompt}”, strength {request.strength:g}"
     before: dict[str, Any] = {}
     saved = _Pictures(own.files["png"].GRADIO_CACHE)
-    for look in looks:
+    for look in seen:
         if look.learning < 1:
             percent = round(100 * look.learning)
             yield {own.status: text.status(f"{what}. Learning this face first: {percent} %")}
@@ -198,7 +178,7 @@ def _connect_endpoint(on: layout.Widgets, get_editor: api.GetEditor, inputs: Seq
         saved = _Pictures(on.download.GRADIO_CACHE)
         try:
             with api.refusals():
-                for look in _looks(get_editor, receive(given)):
+                for look in looks(get_editor, receive(given)):
                     edits = [after and saved(name, after) for name, after in look.after.items()]
                     rows = [row(card) for card in look.cards]
                     if look.learning < 1:
@@ -217,57 +197,6 @@ def _connect_endpoint(on: layout.Widgets, get_editor: api.GetEditor, inputs: Seq
         api_description=ENDPOINT,
         **QUEUE,
     )
-
-
-@lru_cache(maxsize=1)
-def _comparison(editor: "Editor") -> "Comparison":
-    """Kept, since the methods keep what they found."""
-    from clipinverter.methods.comparison import Comparison
-
-    return Comparison(editor)
-
-
-def _looks(
-    get_editor: api.GetEditor, request: Request, stop: Event | None = None
-) -> Iterator[Look]:
-    """The comparison from the first look to the last one. Raises UserError."""
-    from clipinverter.methods.base import Stopped
-    from clipinverter.methods.comparison import Card
-    from clipinverter.methods.latent_mapper import trained_prompts
-
-    stop = stop or Event()
-    opened = api.open_request(get_editor, request)
-    inversion = opened.inversion
-    if opened.learnable:
-        cards, nothing = [Card(name) for name in TITLES], dict.fromkeys(TITLES)
-        try:
-            for news in api.learning(opened, stop.is_set):
-                inversion = news.inversion or inversion
-                if not news.inversion:
-                    yield Look(inversion.image, nothing, cards, inversion, news.progress)
-        except Stopped:
-            cards = [Card(name, "stopped") for name in TITLES]
-            yield Look(inversion.image, nothing, cards, inversion)
-            return
-    before = opened.photo if request.paste else inversion.unedited
-    pasted: dict[str, Image.Image] = {}
-
-    def after(card: Card) -> Image.Image | None:
-        if not request.paste:
-            return card.image
-        if card.edit and card.method not in pasted:
-            pasted[card.method] = opened.editor.paste(opened.photo, card.edit).image
-        return pasted.get(card.method)
-
-    comparison = _comparison(opened.editor)
-    trained = tuple(trained_prompts(comparison.methods["mapper"].folder))
-    run = comparison.run(inversion, request.prompt, request.strength, stop)
-    try:
-        for cards in run:
-            seen = {card.method: after(card) for card in cards}
-            yield Look(before, seen, cards, inversion, trained=trained)
-    finally:
-        run.close()
 
 
 def _words(card: "Card", trained: Sequence[str]) -> str:
