@@ -7,7 +7,6 @@ part each; the parts are merged at the end, or at the start of the next run if t
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -15,23 +14,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from clipinverter.errors import UsageError, UserError
+from clipinverter.errors import UserError
+from clipinverter.photo.faces import turn_of
+from clipinverter.photo.folder import check_apart, outputs, printable
 from clipinverter.photo.load import find_photos, load_photo
 from clipinverter.photo.metadata import METHOD, save_png, sign
-from clipinverter.remarks import remarks
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from clipinverter.domains import Domain
     from clipinverter.editor import Editor
+    from clipinverter.results import Edit
 
 MANIFEST = "manifest.jsonl"
+TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
 DONE, FAILED, STARTED = "done", "failed", "started"
-
-
-class FolderError(UsageError):
-    """The edits of a folder can't go where they were to go; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def edit_folder(domain: "Domain", folder: Path, out: Path, wish: Wish) -> Result
         SaveError, OSError: `out` can't be written.
     """
     folder, out = folder.resolve(), out.resolve()
-    _check_apart(folder, out)
+    check_apart(folder, out)
     pictures = [path for path in find_photos(folder) if out not in path.parents]
     processes = Processes()
     if processes.index == 0:
@@ -226,52 +224,6 @@ def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> Ed
     return Edited(image, tuple(remarks(edit)))
 
 
-def outputs(folder: Path, pictures: Sequence[Path]) -> list[str]:
-    """Where each picture's edit goes: a/b.png for a/b.jpg, or a/b.jpg.png where there is an a/b.webp too.
-
-    No two are the same, also where upper and lower case are one, and none is a folder that another one needs:
-    where these names do not suffice, a number is added.
-    """
-    places = [path.relative_to(folder) for path in pictures]
-    count = Counter(_folded(place.with_suffix("")) for place in places)
-    taken = {_folded(parent) for place in places for parent in place.parents}
-    found = []
-    for place in places:
-        alone = count[_folded(place.with_suffix(""))] == 1
-        names = [place.with_suffix(".png").name] if alone else []
-        names += [
-            f"{place.name}.png",
-            *(f"{place.name}-{n}.png" for n in range(2, len(places) + 3)),
-        ]
-        free = (place.with_name(name) for name in names)
-        chosen = next(path for path in free if _folded(path) not in taken)
-        taken.add(_folded(chosen))
-        found.append(chosen.as_posix())
-    return found
-
-
-def printable(text: str) -> str:
-    """The text with what no terminal can show, such as a line break, written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _folded(path: Path) -> str:
-    return path.as_posix().casefold()
-
-
-def _check_apart(folder: Path, out: Path) -> None:
-    if out == folder or out in folder.parents:
-        where = (
-            "the folder of the pictures" if out == folder else "above the folder of the pictures"
-        )
-        raise FolderError(
-            f"The edits can't go to {out}: that is {where}. Choose another folder by -o, such as "
-            f"{folder / 'edited'}."
-        )
-    if out.exists() and not out.is_dir():
-        raise FolderError(f"The edits can't go to {out}: that is a file. Choose a folder by -o.")
-
-
 def _line(entry: Entry) -> str:
     """A line of the manifest: as it is read, or with escapes where a file name is odd."""
     line = json.dumps(asdict(entry), ensure_ascii=False)
@@ -315,3 +267,24 @@ def merge(out: Path) -> None:
     partial.replace(out / MANIFEST)
     for part in parts:
         part.unlink()
+
+
+def remarks(edit: "Edit") -> list[str]:
+    """Sentences for whoever asked on the command line; none where all is as usual."""
+    inversion, found = edit.inversion, []
+    if len(inversion.faces) > 1:
+        last = len(inversion.faces) - 1
+        found.append(
+            f"There are {last + 1} faces in this picture; number {inversion.face} was edited, where "
+            f"0 is the largest. Choose another one by --face, from 0 to {last}."
+        )
+    if inversion.faces and (degrees := turn_of(inversion.faces[inversion.face])):
+        found.append(turned(degrees))
+    if edit.truncated:
+        found.append(TRUNCATED)
+    return found
+
+
+def turned(degrees: int) -> str:
+    """Says that the face does not stand upright in the photo."""
+    return f"The face in this picture is turned by {degrees}°; it was set upright for the edit."

@@ -1,6 +1,6 @@
 """What the project can edit: one `Domain` for each set of networks and weights.
 
-A domain states sizes and files, and nothing else; `loading.py` builds the networks from it.
+A domain states sizes, files and texts; `weights/build.py` builds the networks from it.
 """
 
 from collections.abc import Mapping
@@ -25,15 +25,15 @@ class Domain:
     Attributes:
         name: key of the registry and name of the folder of weights.
         title: what the page calls it.
-        note: one or two sentences on what to expect, shown on the page.
+        note: a few sentences on what to expect, shown on the page.
         image_size: side of the generator's images.
         style_dim, n_mlp, channel_base, channel_max: see `models.stylegan2.Generator`.
         text_dim: width of the text-image model's embeddings.
         text_image: which text-image model: ours, or OpenAI's ViT-B/32.
         encoder_trunk, encoder_size, encoder_widths, head_width: see `models.encoder.Encoder`.
-        aligned: whether pictures are cut out around a face, as FFHQ's; otherwise the centre square is
-            taken, as for cats, birds, cars and churches.
-        files: sha256 of every weight file by its name in the folder; "" where any content will do.
+        aligned: whether pictures are cropped around a face, as in FFHQ; otherwise the centre square
+            is taken, as for cats, birds, cars and churches.
+        files: sha256 of every weight file by its name in the folder; "" accepts any content.
         licence: of the weights.
         suggestions: prompts that the page offers.
         example_folders: of `assets/`, with the pictures that the page offers; default: the domain's name.
@@ -88,12 +88,12 @@ def _files(**digests: str) -> Mapping[str, str]:
 
 PORTRAITS = Domain(
     name="portraits",
-    title="Synthetic portraits",
+    title="Portraits (built-in model)",
     note=(
-        "The built-in model was trained on computer-drawn people only: it redraws every photo as a "
-        "synthetic portrait, a likeness in kind and not in person. Of several wishes at once one may "
-        "not come true. For photographs there is the authors' model: "
-        "`python -m clipinverter download faces`, then `make demo DOMAIN=faces`."
+        "The built-in model learns your face in seconds, then edits your own photo. It was trained on "
+        "computer-drawn people and on photo-like faces of people who do not exist. It draws 256 "
+        "pixels, so new teeth, curls or glasses can look soft. Changes of age, gender and anger are "
+        "often too weak, and of several changes in one prompt one may be missing."
     ),
     image_size=256,
     style_dim=256,

@@ -12,6 +12,7 @@ from PIL import Image
 from clipinverter import batch
 from clipinverter.__main__ import main
 from clipinverter.editor import Editor
+from clipinverter.photo.folder import outputs
 from clipinverter.weights import load
 from clipinverter.weights.files import CheckpointError
 from tests import own
@@ -128,7 +129,7 @@ def test_pictures_without_a_face_are_noted(folder, tmp_path):
 
 def test_pictures_of_one_name_keep_their_suffix(tmp_path):
     paths = [tmp_path / name for name in ("a.jpg", "a.webp", "b.jpg", "sub/a.jpg", "c.d.png")]
-    assert batch.outputs(tmp_path, paths) == [
+    assert outputs(tmp_path, paths) == [
         "a.jpg.png", "a.webp.png", "b.png", "sub/a.png", "c.d.png"
     ]  # fmt: skip
 

@@ -16,6 +16,7 @@ from clipinverter.__main__ import main
 from clipinverter.editor import Editor
 from clipinverter.photo import align
 from clipinverter.photo.faces import face_of_eyes
+from clipinverter.photo.folder import outputs
 from clipinverter.weights import load
 from tests.tiny import picture, tiny_models
 
@@ -153,7 +154,7 @@ class TestFolder:
 
     def test_names_that_differ_in_case_or_meet_a_folder(self, tmp_path):
         names = ["A.jpg", "a.JPG", "b.jpg", "b.png/c.jpg", "B.webp.png", "b.webp"]
-        found = batch.outputs(tmp_path, [tmp_path / name for name in names])
+        found = outputs(tmp_path, [tmp_path / name for name in names])
         assert len({name.casefold() for name in found}) == len(names)
         assert "b.png" not in found
 

@@ -170,7 +170,7 @@ def test_what_a_domain_lacks_is_said(cats, folders, tmp_path):
     with pytest.raises(CheckpointError, match=r"There is no file .*moco\.pth"):
         learner.load_teachers(cats, device, tmp_path / "moco.pth")
     (cats.folder / "encoder.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"lacks encoder\.safetensors\. README\.md says"):
+    with pytest.raises(CheckpointError, match=r"lacks encoder\.safetensors\. docs/your-own-data"):
         learner.load_teachers(cats, device, None)
 
 

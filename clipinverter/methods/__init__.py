@@ -1,5 +1,6 @@
-"""StyleCLIP's three ways to edit by text, side by side with CLIPInverter.
+"""The four methods that edit by text: CLIPInverter, and StyleCLIP's three.
 
 Patashnik et al., "StyleCLIP: Text-Driven Manipulation of StyleGAN Imagery" (ICCV 2021): latent optimisation
-(`optimization.py`), the latent mapper (`mapper.py`) and global directions (`directions.py`), as the authors run them.
+(`latent_optimization.py`), the latent mapper (`latent_mapper.py`) and global directions (`global_direction.py`).
+`settings.py` says where they differ from the authors' settings; docs/usage.md lists all differences.
 """

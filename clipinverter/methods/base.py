@@ -1,7 +1,7 @@
-"""What the four methods share: the session with its networks, and how a move becomes an image.
+"""What the four methods share: the session with its networks, and drawing the image of a move.
 
-Every method is `edit(inversion, prompt, strength, on_step, on_preview) -> Edit`. It finds a move of the
-generator's input for a photo and a prompt; the strength multiplies the move.
+Every method is `edit(inversion, prompt, strength, on_step, on_preview) -> Edit`. For a photo and a prompt it
+computes a move: a change of the generator's latents or style vectors. The strength multiplies the move.
 """
 
 from __future__ import annotations
@@ -48,26 +48,26 @@ GENERATORS = 2**28  # bytes that tuned generators may take; one of `portraits` t
 
 
 class MethodError(UserError):
-    """A method can't do what is asked."""
+    """A method can't do the edit, e.g. because a file is missing; the message says why."""
 
 
 class Stopped(Exception):
-    """Raised by a callback to stop a method; one that works in steps returns what it has."""
+    """Raised by a callback to stop a method; latent optimisation then returns its best result so far."""
 
 
 def step_name(step: int, steps: int) -> str:
-    """How a step is announced to `OnStep`, counted from 1."""
+    """The name that `OnStep` is called with for a step, counted from 1."""
     return f"step {step} of {steps}"
 
 
 def progress_of(name: str) -> float | None:
-    """The share of steps done, of an announcement that `step_name` made; None for any other."""
+    """The share of steps done, from a name that `step_name` made; None for any other name."""
     match = re.fullmatch(r"step (\d+) of (\d+)", name)
     return int(match[1]) / int(match[2]) if match else None
 
 
 def command(domain: Domain, what: str) -> str:
-    """The command that makes what a method of StyleCLIP needs in a domain."""
+    """The command line that prepares a method of StyleCLIP in a domain."""
     option = "" if domain.name == "portraits" else f" --domain {domain.name}"
     return f"python -m clipinverter.training.styleclip {what}{option}"
 
@@ -132,7 +132,7 @@ class StageTimer:
 
 
 class Method(Protocol):
-    """One way to edit by text; strength 0 gives the unedited image bit for bit, 1 the published method."""
+    """A method that edits by text. Strength 0 gives the unedited image bit for bit, 1 the published strength."""
 
     def edit(
         self,
@@ -150,10 +150,10 @@ class LatentMove:
 
     Attributes:
         residual: [1, n_latent, style_dim], added to w_plus times 0.1 times the strength.
-        remap_vectors: [1, n_latent - 2, style_dim], which the remapper pulls rows towards; None for
-            methods without CLIPRemapper.
-        truncated: the prompt was longer than the text model reads.
-        stages: of finding the move.
+        remap_vectors: [1, n_latent - 2, style_dim], the vectors that the remapper pulls rows towards;
+            None for methods without CLIPRemapper.
+        truncated: the prompt has more tokens than the text model reads.
+        stages: of the computation of the move.
     """
 
     residual: Tensor
@@ -167,7 +167,7 @@ class LatentMove:
         return size_of(self.residual, *vectors)
 
     def styles(self, generator: RemapperGenerator, w_plus: Tensor, strength: float) -> list[Tensor]:
-        """The generator's style vectors for w_plus [1, n_latent, style_dim] at a strength."""
+        """The generator's style vectors, one [1, C] per layer, for w_plus [1, n_latent, style_dim] and a strength."""
         w_plus = moved(w_plus, self.residual.to(w_plus.device), strength)
         vectors = self.remap_vectors
         rows = None
@@ -178,9 +178,9 @@ class LatentMove:
 
 @dataclass(frozen=True, eq=False)
 class StyleMove:
-    """A move in style space, on the CPU: steps [C] or [1, C] for each style vector at strength 1.
+    """A move in style space, on the CPU. Other attributes as for `LatentMove`.
 
-    Other attributes as for `LatentMove`.
+    steps: [C] or [1, C] for each style vector, the change at strength 1.
     """
 
     steps: tuple[Tensor, ...]
@@ -217,12 +217,12 @@ def make_edit(
     on_step: OnStep | None = None,
     on_preview: OnPreview | None = None,
 ) -> Edit:
-    """Draws what a move makes of an inversion.
+    """Draws the image of an inversion after a move.
 
     Args:
-        key: of the move, for the cache of images; None keeps nothing, as for previews.
-        cached: the move was in a cache, so its stages did not run.
-        on_preview: called with the image in 256 px while one larger than 512 px is drawn.
+        key: identifies the move in the cache of images; None does not cache, as for previews.
+        cached: whether the move came from a cache, so that its stages did not run.
+        on_preview: called with the image at 256 px while one above 512 px is drawn.
     """
     stages = as_cached(move.stages) if cached else move.stages
     if strength == 0:
@@ -264,9 +264,9 @@ def _draw(
 
 
 class Times(NamedTuple):
-    """Milliseconds of an edit's stages, by how often they run, and which of the three were cached.
+    """Milliseconds of an edit's stages: those that run once per picture, per prompt and per strength.
 
-    None where nothing ever ran: an edit of strength 0 draws nothing.
+    None if no stage of the group ran: an edit of strength 0 draws nothing. kept: the groups that were cached.
     """
 
     picture: float | None
@@ -276,7 +276,7 @@ class Times(NamedTuple):
 
 
 def times(edit: Edit) -> Times:
-    """Of the stages of an edit and of its inversion, cached ones included."""
+    """The times of an edit's and its inversion's stages, including those of cached stages when they ran."""
     found: dict[str, float] = {}
     ran = set()
     for stage in edit.inversion.stages + edit.stages:

@@ -1,7 +1,7 @@
-"""CLIPInverter: the adapter-conditioned pass through the encoder's heads, and the remapper.
+"""CLIPInverter: a residual from the text-modulated features, and the remapper.
 
-    prompt - CLIP text - t - adapter(c1, c2, c3; t) - style heads - residual   once a prompt
-    G(w_plus + strength * 0.1 * residual, rows pulled to MLP(t))               once a strength
+    prompt - CLIP text - t - adapter(c1, c2, c3; t) - style heads - residual   once per prompt
+    G(w_plus + strength * 0.1 * residual, rows pulled to MLP(t))               once per strength
 
 Baykal et al., "CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editing" (ACM TOG 2023),
 section 3.
@@ -23,11 +23,11 @@ from clipinverter.results import Edit, Inversion
 
 
 class CLIPInverter:
-    """Edits inverted photos by text; finds the residual and the remapper's vectors once a prompt.
+    """Edits inverted photos by text; computes residual and remapper vectors once per photo and prompt.
 
     Args:
         session: networks and compute lock.
-        cache_bytes: bound of the memory for residuals.
+        cache_bytes: limit of the memory for residuals.
     """
 
     def __init__(self, session: Session, cache_bytes: int = 128 * 2**20) -> None:

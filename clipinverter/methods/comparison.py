@@ -1,4 +1,4 @@
-"""Runs all methods on one picture and says how each went: the page, the endpoint and the command line share it."""
+"""Runs all methods on one picture and reports their results; used by the page, the endpoint and the command line."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from clipinverter.results import Edit, Inversion
 
 log = logging.getLogger(__name__)
 
-EVERY = 0.3  # seconds between two looks at what is under way
-THREAD = "comparison"  # name of the thread that works
-GRACE = 0.6  # seconds that a stopped step may take before its card is closed without it
+EVERY = 0.3  # seconds between two updates
+THREAD = "comparison"  # name of the worker thread
+GRACE = 0.6  # seconds to wait for the current step after a stop
 WENT_WRONG = "Something went wrong here; whoever runs the server finds the reason in its log."
 
 State = Literal["waiting", "running", "done", "stopped", "failed"]
@@ -35,15 +35,15 @@ State = Literal["waiting", "running", "done", "stopped", "failed"]
 
 @dataclass(frozen=True, eq=False)
 class Card:
-    """How a method is doing.
+    """State and result of one method.
 
     Attributes:
-        note: the stage under way, or a sentence on why it failed.
-        progress: 0 to 1, of a method that takes steps.
+        note: the current stage, or a sentence that says why the method failed.
+        progress: 0 to 1, for a method with steps.
         preview: the image so far, while the method runs.
-        edit: the result; the best so far of a method that was stopped between two steps.
-        clip_gain: cosine of picture and prompt in CLIP's space after the edit, minus before.
-        identity: cosine of the faces before and after the edit; None in a model without identity network.
+        edit: the result; if the method was stopped between two steps, the best so far.
+        clip_gain: CLIP's cosine of picture and prompt after the edit, minus that before.
+        identity: cosine of the identity features before and after; None without an identity network.
     """
 
     method: str
@@ -61,7 +61,7 @@ class Card:
 
     @property
     def image(self) -> Image.Image | None:
-        """What there is to see: the result, or the latest preview."""
+        """The result, or the latest preview."""
         return self.edit.image if self.edit else self.preview
 
 

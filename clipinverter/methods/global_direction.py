@@ -1,8 +1,8 @@
-"""Global directions: which style channels move for a pair of texts, and how far.
+"""Global directions: which style channels change for a pair of texts, and by how much.
 
-Patashnik et al., "StyleCLIP" (ICCV 2021), section 6. Every channel c of the generator's style space has a relevance, a
-unit vector of CLIP's space: where the picture's embedding goes when c grows. A text's direction activates the channels
-that it agrees with.
+Patashnik et al., "StyleCLIP" (ICCV 2021), section 6. Every channel of the generator's style space has a relevance: a
+unit vector in CLIP's space, the direction of the image embedding when the channel grows. A channel changes in
+proportion to the inner product of its relevance and the direction of the text.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ALPHA_RANGE, BETA_RANGE = (-10.0, 10.0), (0.0, 1.0)
 
 @cache
 def templates() -> tuple[str, ...]:
-    """The 79 sentences around a text that the authors average over: CLIP's for ImageNet but one."""
+    """The 79 prompt templates that the authors average over: CLIP's for ImageNet, without one."""
     from open_clip import OPENAI_IMAGENET_TEMPLATES
 
     sentences = [template("{}") for template in OPENAI_IMAGENET_TEMPLATES]
@@ -46,17 +46,17 @@ def templates() -> tuple[str, ...]:
 
 
 def text_direction(neutral: Tensor, target: Tensor) -> Tensor:
-    """Where a text lies from a neutral one in CLIP's space: a unit vector [D], zeros for equal texts.
+    """The direction from a neutral text to a target text in CLIP's space: a unit vector [D]; zeros for equal texts.
 
     Args:
-        neutral, target: embeddings [N, D] of the sentences around either text.
+        neutral, target: embeddings [N, D] of each text in all templates.
     """
     means = [F.normalize(F.normalize(x, dim=1).mean(dim=0), dim=0) for x in (neutral, target)]
     return F.normalize(means[1] - means[0], dim=0)
 
 
 def embed_direction(model: TextImageModel, neutral: str, target: str) -> Tensor:
-    """`text_direction` of two texts, each in all templates."""
+    """`text_direction` [D] of two texts, each in all templates."""
     rows = [
         model.embed_text([sentence.format(text) for sentence in templates()])
         for text in (neutral, target)
@@ -67,16 +67,16 @@ def embed_direction(model: TextImageModel, neutral: str, target: str) -> Tensor:
 def boundary(
     agreement: Tensor, beta: float, spread: Sequence[Tensor], layers: Sequence[int]
 ) -> tuple[list[Tensor], int]:
-    """How the style vectors move for a text, and how many channels of them do.
+    """The changes of all style vectors [C] for a text, and the number of channels that change.
 
-    Channels whose agreement is below beta stay; the others move in proportion to it, the strongest by one standard
-    deviation. Where nothing reaches beta nothing moves.
+    Channels with an absolute agreement below beta do not change. The others change in proportion to their agreement,
+    the strongest by one standard deviation.
 
     Args:
-        agreement: [channels] relevance times text direction, of the `layers` one after the other from the first;
-            it may end after any of them.
-        spread: standard deviation of every style vector [C], for all layers of the generator.
-        layers: see `convolutions`.
+        agreement: [channels], inner products of relevance and text direction, concatenated over `layers`; layers at
+            the end may be missing.
+        spread: standard deviation [C] of every style vector, for all layers of the generator.
+        layers: see `relevance.convolutions`.
 
     Raises:
         ValueError: the channels do not end with a layer.
@@ -101,19 +101,22 @@ def boundary(
 
 
 def auto_beta(agreement: Tensor, least: int = LEAST, betas: Sequence[float] = BETAS) -> float:
-    """The largest of ascending `betas` that more than `least` channels reach; the first when none is."""
+    """The largest of the ascending `betas` that more than `least` channels reach; else the first.
+
+    agreement: [channels], see `boundary`.
+    """
     reached = [beta for beta in betas if int((agreement.abs() >= beta).sum()) > least]
     return float(reached[-1] if reached else betas[0])
 
 
 class GlobalDirection:
-    """Moves the style channels that the prompt agrees with; finds them once a prompt, for all pictures.
+    """Changes the style channels that are relevant for the prompt; computed once per prompt, for all pictures.
 
     Args:
         session: networks and compute lock.
         folder: of the channels' relevance; default: the domain's.
         settings: default: the domain's.
-        cache_bytes: bound of the memory for prompts.
+        cache_bytes: limit of the memory for moves.
     """
 
     def __init__(
@@ -130,7 +133,7 @@ class GlobalDirection:
 
     @cached_property
     def relevance(self) -> Relevance:
-        """Read when it is first needed; see `load_relevance` for what it raises."""
+        """The channels' relevance, read on first use; raises what `load_relevance` raises."""
         m = self.session.models
         return load_relevance(self.folder, m.generator, m.domain)
 
@@ -144,12 +147,12 @@ class GlobalDirection:
     ) -> Edit:
         """As `Editor.edit`, from the domain's neutral text to the prompt, with the automatic threshold.
 
-        Strength 1 is the settings' alpha. The sentences around a text have articles of their own: the prompt's is
-        left out.
+        Strength 1 is the settings' alpha. An article at the start of the prompt is removed, because the templates
+        have articles.
 
         Raises:
-            MethodError: the channels' relevance is not there.
-            CheckpointError: it is damaged or of another model.
+            MethodError: the channels' relevance is missing.
+            CheckpointError: it is damaged or belongs to another model.
         """
         prompt, strength = check_prompt(prompt), check_strength(strength)
         s = self.settings
@@ -168,12 +171,12 @@ class GlobalDirection:
         on_step: OnStep | None = None,
         on_preview: OnPreview | None = None,
     ) -> Edit:
-        """The edit from one text to another, as StyleCLIP's own page has it.
+        """The edit from one text to another with its own alpha and beta, as in StyleCLIP's notebook.
 
         Args:
             neutral, target: texts without an article, e.g. "face" and "face with glasses".
-            alpha: how far to go, -10 to 10; negative goes the other way.
-            beta: 0 to 1: channels that agree less stay as they are; None chooses it automatically.
+            alpha: the size of the change, -10 to 10; negative values reverse it.
+            beta: the threshold, 0 to 1: channels with less agreement do not change; None chooses it automatically.
 
         Raises:
             MethodError, CheckpointError: as `edit`; MethodError too where alpha or beta is out of range.

@@ -1,4 +1,4 @@
-"""The latent mapper: one trained network for each prompt, and none for any other.
+"""The latent mapper: one network, trained for one prompt; other prompts are refused.
 
 Patashnik et al., "StyleCLIP" (ICCV 2021), section 5. A mapper is a file `mapper-<prompt>.safetensors` (ours) or
 `mapper-<prompt>.pt` (the authors' layout) in the domain's folder `styleclip`.
@@ -32,26 +32,26 @@ PREFIX = "mapper-"
 
 
 def slug(prompt: str) -> str:
-    """The prompt in a file's name: words in lower case, joined by hyphens."""
+    """The prompt as part of a file name: words in lower case, joined by hyphens."""
     return "-".join(re.findall(r"\w+", prompt.lower()))
 
 
 def trained_prompts(folder: Path) -> dict[str, Path]:
-    """Prompts that `folder` has a mapper for, in words, and their files."""
+    """Prompt -> file, for every mapper in `folder`."""
     files = sorted(p for p in folder.glob(f"{PREFIX}*") if p.suffix in (".safetensors", ".pt"))
     return {path.stem.removeprefix(PREFIX).replace("-", " "): path for path in files}
 
 
 def folder_of(domain: Domain) -> Path:
-    """Where the domain's mappers and channel relevance are."""
+    """The folder of the domain's mappers and channel relevance."""
     return domain.folder / "styleclip"
 
 
 def load_mapper(path: Path) -> MapperNetwork:
-    """A mapper, frozen.
+    """Loads a mapper, frozen.
 
     Raises:
-        CheckpointError: the file is damaged or holds something else.
+        CheckpointError: the file is damaged or of another kind.
     """
     official = path.suffix == ".pt"
     weights = load_styleclip_mapper(path) if official else load_weights(path)
@@ -67,7 +67,7 @@ class LatentMapper:
     Args:
         session: networks and compute lock.
         folder: of the mappers; default: the domain's.
-        cache_bytes: bound of the memory for moves, and again for networks.
+        cache_bytes: limit of the memory for moves, and the same for networks.
     """
 
     def __init__(
@@ -89,12 +89,12 @@ class LatentMapper:
         """As `Editor.edit`.
 
         Raises:
-            MethodError: there is no mapper for this prompt; the message lists those there are.
+            MethodError: there is no mapper for this prompt; the message lists the available ones.
             CheckpointError: the mapper can't be read, or belongs to another generator.
         """
         prompt, strength = check_prompt(prompt), check_strength(strength)
         path = self._find(prompt)
-        version = (path, path.stat().st_mtime_ns)  # one that is trained anew is another one
+        version = (path, path.stat().st_mtime_ns)  # a mapper that is trained again has another key
         network, _ = self._networks.get(
             version, lambda: load_mapper(path).to(self.session.models.device)
         )
@@ -132,7 +132,7 @@ class LatentMapper:
                     if isinstance(network, StyleSpaceMapper):
                         moves = network(m.generator.styles(w_plus))
                     else:
-                        residual = network(w_plus).cpu()  # its scale is that of residuals
+                        residual = network(w_plus).cpu()  # in the scale of residuals
                 if isinstance(network, StyleSpaceMapper):
                     return StyleMove(tuple(SCALE * move.cpu() for move in moves), False, run.stages)
                 return LatentMove(residual, None, False, run.stages)

@@ -1,6 +1,7 @@
 """Latent optimisation: gradient descent on the latent of one picture, for one prompt.
 
-Patashnik et al., "StyleCLIP" (ICCV 2021), section 4, equation 1, with the learning rate of the authors' code.
+Patashnik et al., "StyleCLIP" (ICCV 2021), section 4, equation 1, with the learning rate of the authors' code. Unlike
+the authors' code, it returns the latent with the lowest loss, not the last one.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ WARM_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps
 
 
 class LatentOptimization:
-    """Finds the latent whose picture fits the prompt best while it stays close to where it started.
+    """Minimises the CLIP loss of picture and prompt, with penalties on the distance in W+ and on identity.
 
-    At strength s the picture is that of the latent s times as far from the start as the one found.
+    At strength s, s times the difference between the found latent and the start is added to the start.
 
     Args:
         session: networks and compute lock.
         settings: default: the domain's.
-        cache_bytes: bound of the memory for finished latents.
+        cache_bytes: limit of the memory for finished latents.
     """
 
     def __init__(
@@ -62,8 +63,8 @@ class LatentOptimization:
         """As `Editor.edit`; takes seconds to minutes.
 
         Args:
-            on_step: called with "step 1 of 60" and so on. One that raises `Stopped` ends the optimisation; the
-                result is the best so far, which is not cached. Others may compute between two steps.
+            on_step: called with "step 1 of 60" and so on. If it raises `Stopped`, the result is the best so far,
+                which is not cached. Other requests can compute between two steps.
             on_preview: called with the edit so far after every step.
         """
         prompt, strength = check_prompt(prompt), check_strength(strength)
@@ -103,12 +104,12 @@ class LatentOptimization:
                     self.session, inversion, move, None, prompt, strength, cached=False
                 )
                 on_preview(preview.image)
-            time.sleep(0.001)  # whoever waits for the compute lock gets it now
+            time.sleep(0.001)  # lets a thread that waits for the compute lock take it
         return move, True
 
 
 class _Run:
-    """One optimisation: the latent as it is, and the best so far."""
+    """One optimisation: the current latent [1, n_latent, style_dim], and the best so far."""
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class _Run:
         self.ms = 0.0
 
     def step(self, index: int) -> LatentMove:
-        """Looks at the latent, then moves it; the best latent that was looked at."""
+        """Computes the loss of the current latent, then updates it; returns the best move so far."""
         m, s = self.session.models, self.settings
         with self.session.compute() as run:
             with run("optimisation"), torch.enable_grad():
@@ -155,26 +156,29 @@ class _Run:
         return self.best_move()
 
     def best_move(self) -> LatentMove:
-        """From the start to the best latent so far."""
+        """The move from the start to the best latent so far."""
         residual = (self.best - self.start).cpu() / RESIDUAL_SCALE
         stages = (*self.text_stages, Stage("optimisation", self.ms))
         return LatentMove(residual, None, self.truncated, stages)
 
 
 def rate_factor(progress: float) -> float:
-    """The learning rate after a share of the steps, over its maximum: linear up, at the end a cosine down."""
+    """The learning rate relative to its maximum, at a share of the steps: linear warm-up, cosine ramp-down."""
     down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - progress) / RAMP_DOWN))
     return down * min(1.0, progress / WARM_UP)
 
 
 def image_features(models: Models, images: Tensor) -> Tensor:
-    """Raw embeddings [B, text_dim] of images [B, 3, S, S] as StyleCLIP's losses have them: OpenAI's model gets its
-    pictures enlarged and pooled, without colour statistics; the embedded model as ever."""
+    """Raw embeddings [B, text_dim] of images [B, 3, S, S] in [-1, 1], for StyleCLIP's losses.
+
+    OpenAI's model gets the images enlarged, pooled and without CLIP's mean and std, as in the authors' code; the
+    embedded model gets them as everywhere.
+    """
     if models.domain.text_image == "openai":
         return models.text_image.model.encode_image(clip_pool(images))
     return models.text_image.embed_image(images)
 
 
 def person_features(models: Models, images: Tensor) -> Tensor | None:
-    """Identity features of images; None in a domain without an identity network."""
+    """Identity features of images [B, 3, S, S]: unit vectors [B, D]; None without an identity network."""
     return None if models.identity is None else face_features(models.identity, images)

@@ -1,4 +1,4 @@
-"""What people call the methods, in the order in which they are run: the slow one is last. Needs no PyTorch."""
+"""Titles of the methods, in the order in which they run: the slow one last. Needs no PyTorch."""
 
 TITLES = {
     "clipinverter": "CLIPInverter",

@@ -1,7 +1,7 @@
-"""The relevance of every style channel, and how the style vectors of a domain are spread.
+"""Measures the relevance of every style channel, and the mean and standard deviation of the style vectors.
 
-Patashnik et al., "StyleCLIP" (ICCV 2021), section 6.3: the generator draws random people, each with one channel lowered
-and raised by a few standard deviations, and CLIP says where the pictures went.
+Patashnik et al., "StyleCLIP" (ICCV 2021), section 6.3: random people are drawn with one channel lowered and raised by a
+few standard deviations. The relevance is the mean change of their CLIP embeddings.
 """
 
 from __future__ import annotations
@@ -23,15 +23,20 @@ from clipinverter.weights.load import Models
 
 RELEVANCE, STATISTICS, OFFICIAL = "relevance.safetensors", "statistics.safetensors", "fs3.npy"
 RESOLUTION = 128  # the authors measure the channels of layers up to this size
-STEP = 5.0  # standard deviations down and up
-IMAGES = 16  # random people for each channel; the authors take 100
+STEP = 5.0  # standard deviations by which a channel is lowered and raised
+IMAGES = 16  # random people per channel by default; the authors take 100, the embedded file has 8
 SAMPLES, CHUNK = 16_384, 1024  # for the statistics
 
 
 @dataclass(frozen=True, eq=False)
 class Relevance:
-    """vectors [channels, text_dim]: unit vectors of the channels of `layers`, one layer after the other, perhaps not to
-    the end. spread: standard deviation of every style vector [C]."""
+    """Relevance of the style channels.
+
+    Attributes:
+        vectors: [channels, text_dim], unit vectors, concatenated over `layers`; layers at the end may be missing.
+        spread: standard deviation [C] of every style vector.
+        layers: indices of the convolutions, see `convolutions`.
+    """
 
     vectors: Tensor
     spread: tuple[Tensor, ...]
@@ -47,26 +52,26 @@ def style_widths(generator: Generator) -> list[int]:
 
 
 def covered_layers(generator: Generator) -> tuple[int, ...]:
-    """The convolutions whose channels are measured: those up to 128 px, both of them."""
+    """The convolutions whose channels are measured: all up to `RESOLUTION`."""
     layers = convolutions(generator)
     return layers[: 1 + 2 * (min(generator.size, RESOLUTION).bit_length() - 3)]
 
 
 def save_relevance(folder: Path, vectors: Tensor) -> None:
-    """Writes the channels' relevance as fp16."""
+    """Writes the channels' relevance [channels, text_dim] as fp16."""
     save_weights(folder / RELEVANCE, {"relevance": vectors})
 
 
 def save_statistics(folder: Path, mean: list[Tensor], spread: list[Tensor]) -> None:
-    """Writes mean and standard deviation of every style vector as fp16."""
+    """Writes mean and standard deviation [C] of every style vector as fp16."""
     save_weights(folder / STATISTICS, {"mean": torch.cat(mean), "std": torch.cat(spread)})
 
 
 def load_relevance(folder: Path, generator: Generator, domain: Domain) -> Relevance:
-    """What the folder holds: our own files, or the authors' fs3.npy in place of our relevance.
+    """Reads the folder: our own files, or the authors' fs3.npy instead of our relevance.
 
     Raises:
-        MethodError: a file is missing; the message names the command that makes it.
+        MethodError: a file is missing; the message names the command that creates it.
         CheckpointError: a file is damaged or belongs to other networks.
     """
     again = command(domain, "relevance")
@@ -116,21 +121,21 @@ def channel_relevance(minus: Tensor, plus: Tensor) -> Tensor:
     """Relevance of channels, unit vectors [channels, D].
 
     Args:
-        minus, plus: embeddings [channels, images, D] of pictures whose channel was lowered and raised.
+        minus, plus: embeddings [channels, images, D] of pictures with the channel lowered and raised.
     """
     steps = F.normalize(F.normalize(plus, dim=2) - F.normalize(minus, dim=2), dim=2)
     return F.normalize(steps.mean(dim=1), dim=1)
 
 
 def convolutions(generator: Generator) -> tuple[int, ...]:
-    """Indices of the convolutions' style vectors in the order of `Generator.styles`; the others are to_rgb's."""
+    """Indices of the convolutions' style vectors in the order of `Generator.styles`; the rest belongs to to_rgb."""
     count = 2 + 3 * len(generator.to_rgbs)
     return tuple(i for i in range(count) if i != 1 and (i < 2 or (i - 2) % 3 != 2))
 
 
 @torch.no_grad()
 def statistics(generator: Generator, samples: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Mean and standard deviation of every style vector [C] over random people."""
+    """Mean and standard deviation [C] of every style vector, over `samples` random people."""
     rng = torch.Generator().manual_seed(0)
     device = generator.input.input.device
     sums = [torch.zeros(width, dtype=torch.float64) for width in style_widths(generator)]
@@ -149,10 +154,10 @@ def statistics(generator: Generator, samples: int) -> tuple[list[Tensor], list[T
 
 
 def measure(models: Models, target: Path, run: Path, images: int = IMAGES) -> None:
-    """Writes the statistics and the relevance to `target`; only the statistics where the authors' relevance is.
+    """Writes statistics and relevance to `target`; only the statistics if the authors' relevance is there.
 
-    Every finished layer is kept under `run`, by the digest of the networks: a run that was killed goes on after the
-    last of them.
+    Every finished layer is kept under `run`, in a folder named by the networks' digest, so that a run that was killed
+    continues after the last finished layer.
     """
     from tqdm import tqdm
 
@@ -180,7 +185,13 @@ def measure(models: Models, target: Path, run: Path, images: int = IMAGES) -> No
 
 @torch.no_grad()
 def layer_relevance(models: Models, people: list[Tensor], layer: int, spread: Tensor) -> Tensor:
-    """Relevance [C, text_dim] of one style vector's channels, from people's style vectors [images, C'] each."""
+    """Relevance [C, text_dim] of the channels of one layer.
+
+    Args:
+        people: style vectors [images, C'] for each layer.
+        layer: index into `people`.
+        spread: [C], standard deviation of the layer's channels.
+    """
     minus, plus = [], []
     for channel, deviation in enumerate(spread.tolist()):
         for found, sign in ((minus, -STEP), (plus, STEP)):
@@ -191,7 +202,7 @@ def layer_relevance(models: Models, people: list[Tensor], layer: int, spread: Te
 
 
 def digest(models: Models) -> str:
-    """Of the generator's and the text-image model's weights, eight digits."""
+    """Digest of the generator's and the text-image model's weights, eight hexadecimal digits."""
     digest = hashlib.sha256()
     for network in (models.generator, models.text_image.model):
         for tensor in network.state_dict().values():

@@ -1,4 +1,4 @@
-"""A comparison to take along: one picture with numbers, or a table."""
+"""Reports of a comparison: a sheet with images and numbers, or a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clipinverter.results import Inversion
 
 
 def draw(inversion: Inversion, prompt: str, cards: Sequence[Card]) -> Image.Image:
-    """The picture, its inversion and every edit side by side, with times and numbers under each."""
+    """A sheet with the picture, its inversion and every edit, with times and scores below each."""
     row = [
         Cell(inversion.crop, ["Picture"]),
         Cell(inversion.image, ["Before"], ["as the model draws it"]),
@@ -27,7 +27,7 @@ def draw(inversion: Inversion, prompt: str, cards: Sequence[Card]) -> Image.Imag
 
 
 def lines(card: Card) -> list[str]:
-    """What there is to say about a method, in short lines."""
+    """Scores and times of a method, in short lines."""
     r = row(card)
     if card.state == "failed":
         return [card.note]
@@ -45,14 +45,14 @@ def lines(card: Card) -> list[str]:
 
 
 def duration(ms: float | None) -> str:
-    """A time for people; None is what nothing took."""
+    """A time as text; None if nothing ran."""
     if ms is None:
         return "–"
     return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{max(round(ms), 1)} ms"
 
 
 def as_csv(cards: Sequence[Card]) -> str:
-    """The rows of all cards, with a header."""
+    """The rows of all cards as CSV, with a header."""
     rows = [row(card) for card in cards]
     out = io.StringIO()
     writer = csv.DictWriter(out, rows[0], lineterminator="\n")
@@ -62,10 +62,10 @@ def as_csv(cards: Sequence[Card]) -> str:
 
 
 def as_json(cards: Sequence[Card]) -> str:
-    """The rows of all cards."""
+    """The rows of all cards as JSON."""
     return json.dumps([row(card) for card in cards], indent=2, ensure_ascii=False)
 
 
 def _harmless(value: object) -> object:
-    """A prompt that starts like a formula must not become one when a spreadsheet opens the table."""
+    """Quotes a text that a spreadsheet would take for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

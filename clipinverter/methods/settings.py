@@ -1,4 +1,8 @@
-"""How the three methods are set, for each domain. Every number that is not the authors' says why."""
+"""Settings of StyleCLIP's three methods for each domain. The defaults are the authors'.
+
+The learning rate schedule is in `latent_optimization.py`, the measurement of relevance in `relevance.py`, and the batch
+size of mappers in `training/presets.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +14,25 @@ import numpy as np
 
 from clipinverter.domains import Domain
 
-LEAST = 20  # channels that the authors' automatic threshold leaves for faces
-BETAS = np.arange(0.1, 0.3, 0.01)  # the thresholds that it tries
+LEAST = 20  # more channels than this stay above the authors' automatic threshold, for faces
+BETAS = np.arange(0.1, 0.3, 0.01)  # the thresholds to choose from
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The defaults are the authors'.
+    """Settings of the three methods; the defaults are the authors'.
 
-    steps, rate, l2, identity: of the latent optimisation: number of steps, Adam's learning rate, and the weights of the
-        squared distance in W+ and of the identity loss beside the CLIP loss.
-    neutral: what the global direction's target text is compared with.
-    alpha: how far the global direction goes at strength 1.
-    betas, least: its thresholds to choose from, and how many channels have to be left, see `directions.auto_beta`.
-    mapper_clip, mapper_l2, mapper_identity: weights of the mapper's training losses.
-    mapper_steps, mapper_rate: of its training.
-    mapper_hidden: width of its hidden layers; None for that of the latent.
-    mapper_prompts: what is trained unless other prompts are given.
+    Attributes:
+        steps, rate, l2, identity: latent optimisation: number of steps, Adam's learning rate, weight of the squared
+            distance in W+, weight of the identity loss. The CLIP loss has weight 1.
+        neutral: global direction: the neutral text.
+        alpha: global direction: the size of the change at strength 1.
+        betas, least: global direction: thresholds to choose from, and the number of channels that have to exceed the
+            threshold, see `global_direction.auto_beta`.
+        mapper_clip, mapper_l2, mapper_identity: weights of the mapper's training losses.
+        mapper_steps, mapper_rate: number of steps and learning rate of the mapper's training.
+        mapper_hidden: width of the mapper's hidden layers; None for the width of the latent.
+        mapper_prompts: prompts that are trained by default.
     """
 
     steps: int = 200
@@ -49,8 +55,8 @@ class Settings:
 PORTRAITS = Settings(
     steps=60,  # on a CPU within seconds; the small generator needs no more
     neutral="person",
-    # What the authors take for everything but FFHQ. On the eight example pictures and twelve prompts the CLIP score
-    # rose in 94 % of the edits, with 20 channels in 91 %; twice the alpha, or four plain sentences, gave no more.
+    # The authors' value for all data sets except FFHQ. On eight example pictures and twelve prompts the CLIP score rose
+    # in 94 % of the edits, with 20 channels in 91 %. Twice the alpha, or four plain templates, were no better.
     least=100,
     mapper_steps=500,
     mapper_hidden=128,  # eight mappers in 5 MB

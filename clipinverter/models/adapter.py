@@ -14,22 +14,22 @@ from clipinverter.models.ops import rms_norm
 
 Features = tuple[Tensor, Tensor, Tensor]
 LEVELS = ("coarse", "medium", "fine")
-RESIDUAL_SCALE = 0.1  # a constant of the authors' code, in training and inference
+RESIDUAL_SCALE = 0.1  # as in the authors' code, in training and inference
 
 
 def moved(w_plus: Tensor, residual: Tensor, strength: float = 1.0) -> Tensor:
-    """w_plus [B, n_latent, D] moved by a residual of the same shape; strength 1 is the paper's edit."""
+    """w_plus [B, n_latent, D] plus 0.1 * strength * residual [B, n_latent, D]; strength 1 is the paper's edit."""
     return w_plus + strength * RESIDUAL_SCALE * residual
 
 
 class Adapter(nn.Module):
-    """One modulation each for the fine, medium and coarse feature map.
+    """CLIPAdapter: one modulation each for the coarse, medium and fine feature map.
 
     Args:
         channels: channels of c1, c2 and c3 (strides 4, 8 and 16), multiples of 32.
         text_dim: width of the CLIP embedding.
-        levels: those of `LEVELS` that are on; the others pass their features on as they are, as
-            the authors' options `no_coarse_mapper`, `no_medium_mapper`, `no_fine_mapper` do.
+        levels: the active levels of `LEVELS`. The others return their features unchanged, as with
+            the authors' options `no_coarse_mapper`, `no_medium_mapper`, `no_fine_mapper`.
     """
 
     def __init__(
@@ -57,27 +57,28 @@ class Adapter(nn.Module):
 
 
 class AdapterLevel(nn.Module):
-    """The modulation of one feature map (in a list, as the official checkpoints name it)."""
+    """The modulation of one feature map; a list with one module, to match the official parameter names."""
 
     def __init__(self, channels: int, text_dim: int) -> None:
         super().__init__()
         self.modulation_module_list = nn.ModuleList([TextModulation(channels, text_dim)])
 
     def forward(self, features: Tensor, text: Tensor) -> Tensor:
+        """Features [B, C, H, W] and raw CLIP embeddings [B, text_dim] -> features, same shape."""
         for module in self.modulation_module_list:
             features = module(rms_norm(features), text)
         return features
 
 
 class Unchanged(nn.Module):
-    """A level that is off."""
+    """An inactive level: returns its features."""
 
     def forward(self, features: Tensor, text: Tensor) -> Tensor:
         return features
 
 
 class TextModulation(nn.Module):
-    """Convolution and group norm whose scale and shift come from the text."""
+    """Convolution and group norm, scaled and shifted by functions of the text."""
 
     def __init__(self, channels: int, text_dim: int) -> None:
         super().__init__()
@@ -87,6 +88,7 @@ class TextModulation(nn.Module):
         self.beta_function = text_mlp(text_dim, channels)
 
     def forward(self, features: Tensor, text: Tensor) -> Tensor:
+        """Features [B, C, H, W] and raw CLIP embeddings [B, text_dim] -> features, same shape."""
         x = self.norm(self.conv(features))
         gamma = self.gamma_function(text)[:, :, None, None]
         beta = self.beta_function(text)[:, :, None, None]
@@ -94,7 +96,7 @@ class TextModulation(nn.Module):
 
 
 def text_mlp(text_dim: int, channels: int) -> nn.Sequential:
-    """The MLP from a text embedding to one number a channel."""
+    """The MLP from a text embedding [B, text_dim] to one number per channel, [B, channels]."""
     return nn.Sequential(
         nn.Linear(text_dim, text_dim),
         nn.LayerNorm(text_dim),

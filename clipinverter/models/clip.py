@@ -1,7 +1,7 @@
-"""CLIP through open_clip: prompts and images to embeddings of one space.
+"""CLIP through open_clip: maps prompts and images to embeddings in one space.
 
-The embedded domain has a small model of its own (`SMALL`), the official domains OpenAI's ViT-B/32. Embeddings are
-raw: CLIPAdapter and CLIPRemapper take the text feature as the tower gives it, not normalised.
+The embedded domain has its own small model (`SMALL`), the official domains use OpenAI's ViT-B/32. Embeddings are raw:
+CLIPAdapter and CLIPRemapper take the output of the text tower without normalisation.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ _OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class TextImageModel:
-    """A CLIP model with what it needs to read prompts and images.
+    """A CLIP model with its tokenizer and the preprocessing of images.
 
-    image_size: side of the images the tower takes, pixels.
-    mean, std: colour statistics of the tower's input for pixels in [0, 1]; None for a tower that takes [-1, 1].
+    Attributes:
+        image_size: side of the image tower's input in pixels.
+        mean, std: colour statistics for pixels in [0, 1]; None if the tower takes pixels in [-1, 1].
     """
 
     model: nn.Module
@@ -51,11 +52,11 @@ class TextImageModel:
 
     @property
     def context_length(self) -> int:
-        """Most tokens a prompt can have, the start and end marks included; the rest is cut off."""
+        """The maximum number of tokens, including start and end token; longer prompts are truncated."""
         return self.tokenizer.context_length
 
     def fits(self, prompt: str) -> bool:
-        """Whether the whole prompt is read, or its end cut off."""
+        """Whether the prompt is read as a whole, i.e. is not truncated."""
         return len(self.tokenizer.encode(prompt)) <= self.context_length - 2
 
     def embed_text(self, prompts: Sequence[str]) -> Tensor:
@@ -80,7 +81,7 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def build(config: dict) -> TextImageModel:
-    """An open_clip model of the given configuration, with fresh weights."""
+    """An open_clip model of the given configuration, with random weights."""
     from open_clip import CLIP, SimpleTokenizer
 
     model = CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"])
@@ -89,7 +90,7 @@ def build(config: dict) -> TextImageModel:
 
 
 def openai_vit_b_32() -> TextImageModel:
-    """OpenAI's ViT-B/32 without weights: the model that the authors' checkpoints are conditioned on."""
+    """OpenAI's ViT-B/32 without trained weights: the model that the authors' checkpoints use."""
     from open_clip import CLIP, get_model_config, get_tokenizer
 
     model = CLIP(**get_model_config(OPENAI))

@@ -1,7 +1,7 @@
 """Optional CUDA kernels behind `ops.blur`, `ops.upsample` and `ops.bias_act`.
 
-They are compiled when a map on a graphics card first needs them, which takes about a minute and
-needs NVIDIA's compiler and ninja. Where one is missing, PyTorch's own operations do the same.
+They are compiled on first use with a CUDA tensor. That takes about a minute and needs NVIDIA's
+compiler and ninja. If one is missing, PyTorch's own operations compute the same.
 """
 
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @cache
 def _compiled() -> ModuleType | None:
-    """The kernels; None where they can't be compiled, which is tried and logged once."""
+    """The kernels; None if they can't be compiled. This is tried, and a failure logged, once."""
     try:
         from torch.utils.cpp_extension import load
 
@@ -29,7 +29,7 @@ def _compiled() -> ModuleType | None:
 
 
 def kernels(*tensors: Tensor) -> ModuleType | None:
-    """The compiled kernels, if they can take these tensors: on a graphics card, without gradients."""
+    """The compiled kernels, or None if a tensor is on the CPU or needs gradients, or there are no kernels."""
     if not all(tensor.is_cuda for tensor in tensors):
         return None
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):

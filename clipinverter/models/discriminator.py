@@ -1,4 +1,4 @@
-"""StyleGAN2's residual discriminator, which judges in training what the generator draws.
+"""StyleGAN2's residual discriminator, for training the generator.
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (CVPR 2020).
 """
@@ -20,7 +20,7 @@ from clipinverter.models.stylegan2 import check_size
 
 
 class DiscriminatorBlock(nn.Module):
-    """Residual block that halves the size. Both branches are blurred before they are sampled."""
+    """Residual block that halves height and width; both branches are blurred before downsampling."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -33,6 +33,7 @@ class DiscriminatorBlock(nn.Module):
         self.register_buffer("kernel", blur_kernel())
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, in_channels, H, W] -> [B, out_channels, H/2, W/2]."""
         skip = self.skip(blur(x, self.kernel, 1))
         return self.conv2(blur(self.conv1(x), self.kernel, 2)) + skip
 
@@ -74,10 +75,10 @@ class Discriminator(nn.Module):
 
 
 def batch_deviation(x: Tensor, group: int = 4) -> Tensor:
-    """Mean standard deviation within groups of images, a constant map [B, 1, H, W] each.
+    """Mean standard deviation within groups of images: x [B, C, H, W] -> a constant map [B, 1, H, W].
 
-    Groups are neighbours in the batch, so that real and generated images that are scored in one
-    batch don't mix. They hold up to `group` images: the largest number that divides the batch.
+    Groups are consecutive images, so that real and generated images in one batch do not mix. Their
+    size is the largest number up to `group` that divides the batch.
     """
     batch, _, height, width = x.shape
     group = next(g for g in range(min(group, batch), 0, -1) if batch % g == 0)

@@ -1,12 +1,12 @@
-"""The generator's forward pass for one image without gradients: the same function, in less time.
+"""The generator's forward pass for one image without gradients: the same function, but faster.
 
-What differs from `stylegan2.py`, which serves batches and training:
+Differences to `stylegan2.py`, which is used for batches and training:
 
-- For one image the style and the demodulation go into the weights, which are smaller than the
-  feature maps where it matters. They are scaled in the weights' precision and rounded afterwards.
-- The large resolutions are drawn in bands of rows, so that no feature map is larger than
-  `BAND_BYTES`: fresh memory costs a CPU more than the arithmetic. The last resolution's maps never
-  exist as a whole. A band repeats the few rows around it that its convolutions look at.
+- Style and demodulation are multiplied into the weights. For large feature maps that is less work
+  than scaling the maps. The scaling uses the weights' precision; the result is rounded afterwards.
+- Large resolutions are computed in bands of rows, so that no feature map exceeds `BAND_BYTES`:
+  allocating memory costs a CPU more than the arithmetic. The feature maps of the last resolution
+  never exist as a whole. Each band recomputes the few neighbouring rows that its convolutions need.
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ if TYPE_CHECKING:
 
 OnPreview = Callable[[Tensor], None]
 
-BAND_BYTES = 16 * 2**20  # of a feature map; measured: 4 MiB takes a tenth longer
+BAND_BYTES = 16 * 2**20  # largest feature map; with 4 MiB drawing took a tenth longer
 PREVIEW = 256  # pixels
 
 
 class Layer(NamedTuple):
-    """A `StyledConv` for one image: nothing left to modulate."""
+    """A `StyledConv` for one image, with style and demodulation in its weight."""
 
     weight: Tensor  # [out, in, 3, 3]
     bias: Tensor  # [out]
     noise: Tensor | None  # [1, 1, H, W]
-    kernel: Tensor | None  # of the blur, where the convolution doubles the size
+    kernel: Tensor | None  # of the blur, if the convolution doubles the size
 
     def rows(self, x: Tensor, first: int, last: int, top: int = 0) -> Tensor:
-        """Rows [first, last) of what the layer makes of x, a map or its rows from `top` on."""
+        """Rows [first, last) of the layer's output, [1, out, last - first, W'].
+
+        x: the input [1, in, H, W], or only its rows from `top` on.
+        """
         if self.kernel is None:
             start, end = max(top, first - 1), min(top + x.shape[2], last + 1)
             y = F.conv2d(x[:, :, start - top : end - top], self.weight, padding=1)
@@ -59,12 +62,12 @@ def draw(
     noises: Iterable[Tensor | None],
     on_preview: OnPreview | None = None,
 ) -> Tensor:
-    """Style vectors of one image, in the order of `Generator.styles` -> [1, 3, size, size].
+    """Style vectors [1, C] of one image, in the order of `Generator.styles` -> [1, 3, size, size].
 
     Args:
         noises: [1, 1, H, W] for each convolution, or None.
-        on_preview: called with the image in `PREVIEW` px, the sum of the colours so far, where the
-            final one has more than twice as many.
+        on_preview: called with the image at `PREVIEW` px, [1, 3, PREVIEW, PREVIEW], if the final
+            image is more than twice as large.
     """
     remaining, noise = iter(styles), iter(noises)
     dtype = generator.precision or generator.conv1.conv.weight.dtype
@@ -87,9 +90,14 @@ def draw(
 def _resolution(
     x: Tensor, image: Tensor, up: Layer, flat: Layer, matrix: Tensor, keep: bool
 ) -> Tensor | None:
-    """Both convolutions of a resolution; adds its colours to the image, which has its size.
+    """Both convolutions of a resolution; adds its colours to the image [1, 3, size, size] in place.
 
-    Returns the feature map, if it is to be kept.
+    Args:
+        x: [1, C, size / 2, size / 2].
+        keep: whether to return the feature map.
+
+    Returns:
+        The feature map [1, C', size, size]; None if it is not kept.
     """
     size, width = image.shape[2], len(flat.bias)
     band = size if x.is_cuda else max(8, BAND_BYTES // (size * width * x.element_size()))
@@ -110,7 +118,8 @@ def _resolution(
 
 
 def _layer(conv: StyledConv, style: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Layer:
-    """Equations 1 and 3 of StyleGAN2. The gain commutes with the leaky ReLU."""
+    """Equations 1 and 3 of StyleGAN2, for one style [1, C]. The gain is applied here, as it commutes with
+    the leaky ReLU."""
     module = conv.conv
     weight = module.weight[0] * (style[0] * module.scale)[:, None, None]
     energy = torch.linalg.vector_norm(weight, dim=(1, 2, 3)).square()
@@ -122,7 +131,7 @@ def _layer(conv: StyledConv, style: Tensor, noise: Tensor | None, dtype: torch.d
 
 
 def _matrix(to_rgb: ToRGB, style: Tensor) -> Tensor:
-    """[3, in]: features to colours."""
+    """The matrix [3, in] from features to colours, for one style [1, C]."""
     return to_rgb.conv.weight[0, :, :, 0, 0] * (style * to_rgb.conv.scale)
 
 

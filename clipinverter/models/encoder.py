@@ -1,7 +1,8 @@
-"""e4e encoder: an image to one latent row for each layer of the generator.
+"""e4e encoder: maps an image to one latent row for each layer of the generator.
 
-Tov et al., "Designing an Encoder for StyleGAN Image Manipulation" (SIGGRAPH 2021). CLIPInverter
-needs its two halves apart: the trunk runs once a photo, the style heads once more for every prompt.
+Tov et al., "Designing an Encoder for StyleGAN Image Manipulation" (SIGGRAPH 2021). Its two halves
+can be called separately: the trunk runs once per photo, the style heads once more for every prompt.
+The embedded domain replaces e4e's IR-SE-50 trunk by MobileNetV2.
 """
 
 import math
@@ -19,20 +20,20 @@ from clipinverter.models.stylegan2 import check_size
 COARSE_ROWS = 3  # rows 0..2 read c3
 MEDIUM_ROWS = 7  # rows 3..6 read c3 + c2, rows from 7 on c3 + c2 + c1
 
-SMALL = 16  # results a channel: 4x4 of one photo
+SMALL = 16  # output positions of a convolution: 4x4 for one photo
 
 
 class Encoder(nn.Module):
     """Feature pyramid and style heads. The defaults are e4e's.
 
     Args:
-        trunk: "irse50" is e4e's; "mobilenet_v2" torchvision's, far faster, whose taps pass 1x1
-            convolutions.
+        trunk: "irse50" is e4e's; "mobilenet_v2" is torchvision's, which is far faster. Its feature
+            maps pass through 1x1 convolutions.
         size: side of the generator's image, which decides the number of latent rows.
         style_dim: width of a latent row.
         head_width: channels inside the style heads.
         input_size: side of the input images, a multiple of 16.
-        widths: channels of c1, c2 and c3. "irse50" has fixed ones.
+        widths: channels of c1, c2 and c3; fixed for "irse50".
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Encoder(nn.Module):
         """
         p2 = enlarge(c3, c2) + self.latlayer1(c2)
         p1 = enlarge(p2, c1) + self.latlayer2(c1)
-        # The heads' convolutions may be kept in less precision than the rest.
+        # The heads' convolutions may have a lower precision than the rest.
         c3, p2, p1 = (x.to(self.styles[0].convs[0].weight.dtype) for x in (c3, p2, p1))
         inputs = [c3] * COARSE_ROWS + [p2] * (MEDIUM_ROWS - COARSE_ROWS)
         inputs += [p1] * (self.n_latent - MEDIUM_ROWS)
@@ -105,7 +106,7 @@ class Encoder(nn.Module):
 
 
 class StyleHead(nn.Module):
-    """Feature map to one latent row: convolutions that halve the size until 1x1 is left."""
+    """Maps a feature map to one latent row: convolutions that halve the size down to 1x1, then a linear layer."""
 
     def __init__(self, in_channels: int, width: int, style_dim: int, spatial: int) -> None:
         super().__init__()
@@ -126,7 +127,7 @@ class StyleHead(nn.Module):
 class MobileNetTrunk(nn.Module):
     """MobileNetV2 (Sandler et al., CVPR 2018), tapped at strides 4, 8, 16 and 32; c3 is the sum of the last two.
 
-    It takes images as the portraits' image tower does, of which it is a copy without the last layer.
+    Architecture and input are those of the portraits' image tower without its last layer.
     """
 
     TAPS = {3: 24, 6: 32, 13: 96, 17: 320}  # layer -> channels
@@ -142,7 +143,7 @@ class MobileNetTrunk(nn.Module):
         )
 
     def layers(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images [B, 3, S, S] in [-1, 1] -> the tapped layers' outputs."""
+        """Images [B, 3, S, S] in [-1, 1] -> the tapped layers' outputs [B, C, S/s, S/s], s = 4, 8, 16, 32."""
         x = images
         tapped = []
         for index, layer in enumerate(self.features):
@@ -152,22 +153,23 @@ class MobileNetTrunk(nn.Module):
         return tuple(tapped)
 
     def coarse(self, layer: Tensor, deepest: Tensor) -> Tensor:
-        """The last two of `layers` -> c3."""
+        """The last two of `layers`, at strides 16 and 32 -> c3 [B, width, S/16, S/16]."""
         return self.taps[2](layer) + enlarge(self.taps[3](deepest), layer)
 
     def forward(self, images: Tensor) -> Features:
+        """Images [B, 3, S, S] in [-1, 1] -> feature maps (c1, c2, c3) at strides 4, 8 and 16."""
         first, second, *rest = self.layers(images)
         return self.taps[0](first), self.taps[1](second), self.coarse(*rest)
 
 
 def _is_small(layer: nn.Module, x: Tensor) -> bool:
-    """A convolution with so few results that it takes longest to read and sort its weights."""
+    """Whether x goes into a convolution with so few outputs that reading its weights takes most of the time."""
     positions = x.shape[0] * x.shape[2] * x.shape[3] // 4
     return isinstance(layer, nn.Conv2d) and positions <= SMALL and not layer.weight.requires_grad
 
 
 def _as_product(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """The same by a matrix product: weights in the order of channels last are taken as they lie."""
+    """The same convolution as a matrix product, which reads channels-last weights in memory order."""
     x = F.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)
     patches = x.unfold(1, 3, 2).unfold(2, 3, 2).permute(0, 1, 2, 4, 5, 3).flatten(3)
     weight = conv.weight.permute(0, 2, 3, 1).flatten(1)
@@ -175,5 +177,5 @@ def _as_product(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def enlarge(x: Tensor, like: Tensor) -> Tensor:
-    """Resizes x to the height and width of `like`, corner pixels on corner pixels."""
+    """Resizes x [B, C, H, W] to the height and width of `like`, bilinearly with aligned corners."""
     return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=True)

@@ -18,7 +18,7 @@ SMALL = {"widths": (16, 32, 64, 128), "units": (2, 2, 2, 2), "embedding_dim": 25
 
 
 class SqueezeExcitation(nn.Module):
-    """Gates every channel by a function of all channels' means."""
+    """Multiplies every channel by a function of all channels' means."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -26,6 +26,7 @@ class SqueezeExcitation(nn.Module):
         self.fc2 = nn.Conv2d(channels // reduction, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> the same shape."""
         means = x.mean(dim=(2, 3), keepdim=True)
         return x * self.fc2(F.relu(self.fc1(means))).sigmoid()
 
@@ -51,11 +52,12 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, in_channels, H, W] -> [B, channels, H/stride, W/stride]."""
         return self.shortcut_layer(x) + self.res_layer(x)
 
 
 def input_layer(channels: int) -> nn.Sequential:
-    """Image [B, 3, H, W] -> [B, channels, H, W]."""
+    """The layer from images [B, 3, H, W] to [B, channels, H, W]."""
     return nn.Sequential(
         nn.Conv2d(3, channels, 3, padding=1, bias=False),
         nn.BatchNorm2d(channels),
@@ -64,7 +66,7 @@ def input_layer(channels: int) -> nn.Sequential:
 
 
 def body(widths: Sequence[int] = WIDTHS, units: Sequence[int] = UNITS) -> nn.Sequential:
-    """Four stages; the first block of each halves the size and goes to the stage's width."""
+    """The blocks of all stages; the first block of each stage halves the size and sets the width."""
     blocks = []
     before = widths[0]
     for width, count in zip(widths, units, strict=True):
@@ -105,7 +107,7 @@ class ArcFace(nn.Module):
 
 
 def face_crop(images: Tensor) -> Tensor:
-    """Aligned images [B, 3, S, S] -> the face without its surroundings, [B, 3, 112, 112]."""
+    """Aligned images [B, 3, S, S] -> crops of the inner face, [B, 3, 112, 112]."""
     if images.shape[2] != 256:
         images = F.adaptive_avg_pool2d(images, 256)
     return F.adaptive_avg_pool2d(images[:, :, 35:223, 32:220], 112)

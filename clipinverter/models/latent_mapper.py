@@ -1,6 +1,6 @@
-"""The latent mapper's networks: they say how a latent moves to follow the one prompt they were trained for.
+"""The latent mapper's networks: each maps a latent to its change for one prompt.
 
-Patashnik et al., "StyleCLIP" (ICCV 2021), section 5. Names of modules follow the authors' checkpoints, including
+Patashnik et al., "StyleCLIP" (ICCV 2021), section 5. Module names follow the authors' checkpoints, including
 `course_mapping`.
 """
 
@@ -25,14 +25,14 @@ LEVELS = {
 
 
 class Level(nn.Module):
-    """Normalisation and four activated linear layers.
+    """Normalisation and four linear layers with activation.
 
-    The normalisation is over dimension 1, as the authors have it: for latents [B, rows, C] these are the rows, for
-    style vectors [B, C] the channels.
+    The normalisation is over dimension 1, as in the authors' code: the rows of latents [B, rows, C], the channels of
+    style vectors [B, C].
 
     Args:
         dim: width of the input and the output.
-        hidden: width in between; the authors' is `dim`.
+        hidden: width of the hidden layers; default: `dim`, as in the authors' code.
     """
 
     def __init__(self, dim: int, hidden: int | None = None) -> None:
@@ -42,6 +42,7 @@ class Level(nn.Module):
         self.mapping = nn.Sequential(RMSNorm(), *layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, rows, dim] or [B, dim] -> the same shape."""
         return self.mapping(x)
 
 
@@ -53,15 +54,15 @@ class SingleMapper(nn.Module):
         self.mapping = Level(dim, hidden)
 
     def forward(self, w_plus: Tensor) -> Tensor:
-        """W+ [B, n_latent, dim] -> its move, the same shape, to be multiplied by `SCALE`."""
+        """W+ [B, n_latent, dim] -> its change [B, n_latent, dim], before multiplication by `SCALE`."""
         return self.mapping(w_plus)
 
 
 class LevelsMapper(nn.Module):
-    """A mapper each for the coarse rows 0..3, the medium rows 4..7 and the fine rows from 8.
+    """One mapper each for the coarse rows 0..3, the medium rows 4..7 and the fine rows from 8.
 
     Args:
-        levels: names of those that there are; rows of the others do not move.
+        levels: names of the levels that exist; the rows of the others do not change.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class LevelsMapper(nn.Module):
 
 
 class StyleSpaceMapper(nn.Module):
-    """A mapper each for some of the generator's style vectors.
+    """One mapper each for some of the generator's style vectors.
 
     Args:
-        widths: index of a style vector in the order of `Generator.styles` -> its width. The authors' variant without
-            to_rgb has none for those; vectors without a mapper do not move.
+        widths: index of a style vector in the order of `Generator.styles` -> its width. Vectors without a mapper do
+            not change; in the authors' variant without to_rgb these are the vectors of to_rgb.
     """
 
     def __init__(self, widths: Mapping[int, int]) -> None:
@@ -93,7 +94,7 @@ class StyleSpaceMapper(nn.Module):
             self.add_module(f"mapper_{index}", Level(width))
 
     def forward(self, styles: Sequence[Tensor]) -> list[Tensor]:
-        """Style vectors [B, C] each -> their moves, to be multiplied by `SCALE`."""
+        """Style vectors [B, C] each -> their changes [B, C] each, before multiplication by `SCALE`."""
         mappers = dict(self.named_children())
         return [
             mappers[f"mapper_{i}"](style) if f"mapper_{i}" in mappers else torch.zeros_like(style)
@@ -105,13 +106,13 @@ MapperNetwork = SingleMapper | LevelsMapper | StyleSpaceMapper
 
 
 def network_for(weights: Mapping[str, Tensor]) -> MapperNetwork:
-    """The network that a mapper's weights belong to, filled with them and frozen.
+    """Builds the network of a mapper's weights, loads them and freezes it.
 
     Args:
         weights: keys without the `mapper.` prefix of the authors' files.
 
     Raises:
-        ValueError: no mapper has such keys or shapes.
+        ValueError: the keys or shapes are not those of a mapper.
     """
     firsts = {
         match[1]: weight.shape

@@ -1,4 +1,4 @@
-"""Layers that several networks share, in pure PyTorch, differentiable twice.
+"""Layers that several networks share, in pure PyTorch; twice differentiable.
 
 The equalised learning rate (Karras et al., "Progressive Growing of GANs", section 4.1) keeps
 weights at unit variance and scales them by 1/sqrt(fan_in) at run time.
@@ -18,15 +18,15 @@ GAIN = math.sqrt(2)
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Images or feature maps in the memory layout that CPU convolutions are fastest in.
+    """x [B, C, H, W] in the channels-last memory layout, in which CPU convolutions are fastest.
 
-    It spreads from a network's input through all of its layers; values are the same.
+    The outputs of all following layers get the same layout; values do not change.
     """
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """x in float32 when it came in less precision, as under autocast; else unchanged."""
+    """x in float32 if it has a lower precision, as under autocast; otherwise unchanged."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -36,7 +36,7 @@ def rms_norm(x: Tensor) -> Tensor:
 
 
 class RMSNorm(nn.Module):
-    """`rms_norm` as a module, for its place in an `nn.Sequential`."""
+    """`rms_norm` as a module, for use in an `nn.Sequential`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return rms_norm(x)
@@ -47,7 +47,7 @@ class EqualLinear(nn.Module):
 
     Args:
         bias_init: initial value of the bias.
-        lr_mul: learning-rate multiplier; the stored parameters are 1/lr_mul times the used ones.
+        lr_mul: learning-rate multiplier; stored parameters are the effective ones divided by lr_mul.
         activate: apply StyleGAN's leaky ReLU.
     """
 
@@ -61,7 +61,7 @@ class EqualLinear(nn.Module):
         activate: bool = False,
     ) -> None:
         super().__init__()
-        # No arithmetic: on the meta device, where models are built to be filled, it imports torch._dynamo.
+        # No arithmetic on tensors: on the meta device, where models are built, it imports torch._dynamo.
         self.weight = nn.Parameter(torch.normal(0.0, 1 / lr_mul, (out_dim, in_dim)))
         self.bias = nn.Parameter(torch.full((out_dim,), bias_init / lr_mul))
         self.scale = lr_mul / math.sqrt(in_dim)
@@ -75,11 +75,12 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Convolution with equalised learning rate, padded so that stride 1 keeps the size.
+    """Convolution with equalised learning rate.
 
     Args:
+        padding: default: half of the kernel, so that stride 1 keeps the size.
         activate: apply StyleGAN's leaky ReLU.
-        gain: factor of the result.
+        gain: factor of the output.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class EqualConv2d(nn.Module):
         self.stride = stride
         self.padding = kernel // 2 if padding is None else padding
         self.activate = activate
-        # Gains commute with the leaky ReLU: on the weights they cost nothing.
+        # Gains commute with the leaky ReLU; applied to the weights they cost less.
         self.gain = gain * GAIN if activate else gain
         self.scale = self.gain / math.sqrt(in_channels * kernel**2)
 
@@ -118,7 +119,7 @@ def blur_kernel(gain: float = 1.0) -> Tensor:
 
 
 def blur(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
-    """Filters every channel of x [B, C, H, W] with the symmetric `kernel`, zeros around x."""
+    """Filters every channel of x [B, C, H, W] with the symmetric `kernel` [K, K], zero padded by `padding`."""
     if compiled := cuda.kernels(x, kernel):
         smaller = kernel.shape[0] - 1 - 2 * padding
         size = x.shape[2] - smaller, x.shape[3] - smaller
@@ -129,7 +130,7 @@ def blur(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
 
 
 def upsample(x: Tensor, kernel: Tensor) -> Tensor:
-    """Doubles height and width: zeros between the pixels, then `kernel` (which sums to 4).
+    """x [B, C, H, W] -> [B, C, 2H, 2W]: inserts zeros, then filters with `kernel` [4, 4], which sums to 4.
 
     Zero insertion followed by a filter is a transposed convolution with that filter.
     """
@@ -142,9 +143,9 @@ def upsample(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def bias_act(x: Tensor, bias: Tensor, noise: Tensor | None = None) -> Tensor:
-    """Adds bias [C] and noise [1, 1, H, W], then StyleGAN's leaky ReLU without its gain.
+    """x [B, C, H, W] plus bias [C] and noise [1, 1, H, W], then StyleGAN's leaky ReLU without its gain.
 
-    Works in place where it can, so it is for maps that nobody differentiates.
+    Works in place, so it must not be used where gradients are needed.
     """
     tensors = (x, bias) if noise is None else (x, bias, noise)
     if compiled := cuda.kernels(*tensors):
@@ -159,14 +160,14 @@ def bias_act(x: Tensor, bias: Tensor, noise: Tensor | None = None) -> Tensor:
 
 
 def _dense(x: Tensor) -> Tensor:
-    """x without gaps in memory, in the layout that it has."""
+    """x contiguous in its own memory layout, else in channels last."""
     if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
         return x
     return channels_last(x)
 
 
 class Kernel(nn.Module):
-    """Holds a filter as the buffer `kernel`, as the official checkpoints do (gain 4)."""
+    """Holds the filter, with gain 4, as the buffer `kernel`, to match the official parameter names."""
 
     kernel: Tensor
 

@@ -1,4 +1,4 @@
-"""CLIPRemapper: the generator whose latent rows are pulled towards functions of the text.
+"""CLIPRemapper: a generator that blends functions of the text into its latent rows.
 
 Baykal et al., "CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editing" (ACM TOG 2023),
 section 3.3.
@@ -12,7 +12,7 @@ from clipinverter.models.stylegan2 import Generator, Noise
 
 LAMBDA_SCALE = 0.9  # the authors' code multiplies every lambda by this
 LAMBDA_START = 0.05
-PARAMETERS = ("affine_mlps.", "lambdas.")  # what the names of the remapper's own begin with
+PARAMETERS = ("affine_mlps.", "lambdas.")  # prefixes of the remapper's own parameters
 
 
 class RemapperGenerator(Generator):
@@ -45,8 +45,13 @@ class RemapperGenerator(Generator):
         return torch.stack([mlp(text) for mlp in self.affine_mlps], dim=1)
 
     def remapped_rows(self, w_plus: Tensor, remap_vectors: Tensor, strength: float = 1.0) -> Tensor:
-        """Rows of w_plus [B, n_latent, style_dim] for the convolutions above 4x4, pulled towards
-        remap_vectors by the strength, [B, n_latent - 2, style_dim]."""
+        """Latent rows [B, n_latent - 2, style_dim] for the convolutions above 4x4.
+
+        Args:
+            w_plus: [B, n_latent, style_dim].
+            remap_vectors: [B or 1, n_latent - 2, style_dim], blended into the rows.
+            strength: factor of the blending weights; 1 is the paper.
+        """
         pull = strength * LAMBDA_SCALE * torch.stack(list(self.lambdas))[:, None]
         return w_plus[:, 1:-1] * (1 - pull) + remap_vectors * pull
 
@@ -62,8 +67,8 @@ class RemapperGenerator(Generator):
 
         Args:
             remap_vectors: from `remap_vectors`, for the whole batch or with a batch of 1.
-            strength: how much of the paper's pull towards them; 1 is the paper. Without vectors or
-                with strength 0 this is the plain generator, bit for bit.
+            strength: factor of the blending weights; 1 is the paper. Without vectors or with
+                strength 0 this is the plain generator, bit for bit.
             noise, on_preview: as for `Generator.render`.
         """
         if remap_vectors is None or strength == 0:
@@ -73,7 +78,7 @@ class RemapperGenerator(Generator):
 
 
 def text_mlp(text_dim: int, style_dim: int) -> nn.Sequential:
-    """The MLP from a text embedding to a latent row."""
+    """The MLP from a text embedding [B, text_dim] to a latent row [B, style_dim]."""
     return nn.Sequential(
         nn.Linear(text_dim, style_dim),
         nn.ReLU(),

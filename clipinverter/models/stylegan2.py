@@ -3,10 +3,10 @@
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (CVPR 2020). Names of modules
 and parameters follow rosinality's checkpoint format, which CLIPInverter and StyleCLIP use.
 
-Weight modulation (equation 1) is done on the activations: scaling the input channels by the style,
-convolving with the shared weight and scaling the output channels by the demodulation factor
-(equation 3) is the same function, and on a CPU far faster than one weight an image. A single image
-without gradients is drawn by `drawing.py`.
+Weight modulation (equation 1) is applied to the activations: the input channels are scaled by the
+style, convolved with the shared weight, and the output channels are scaled by the demodulation
+factor (equation 3). That is the same function, and on a CPU far faster than a separate weight for
+each image. `drawing.py` draws single images without gradients.
 """
 
 import math
@@ -36,7 +36,7 @@ class ModulatedConv(nn.Module):
     """Modulated convolution without demodulation; `modulation` maps a row of W+ to the style.
 
     Args:
-        up: double the size: transposed convolution, then blur.
+        up: double height and width by a transposed convolution and a blur.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class ModulatedConv(nn.Module):
         return self.weight[0] * self.scale
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """x [B, C, H, W], style [B, C] -> [B, C', H', W']."""
         x = x * style[:, :, None, None].to(x.dtype)
         weight = self.scaled_weight()
         if not self.up:
@@ -63,7 +64,10 @@ class ModulatedConv(nn.Module):
 
 
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
-    """Equation 3: 1 / norm of each modulated filter, [B, out_channels], always in float32."""
+    """Equation 3: 1 / norm of each modulated filter, in float32 or higher precision.
+
+    weight [out, in, kernel, kernel], style [B, in] -> [B, out].
+    """
     with torch.autocast(weight.device.type, enabled=False):
         energy = at_least_float32(weight).square().sum(dim=(2, 3))
         return torch.rsqrt(at_least_float32(style).square() @ energy.t() + 1e-8)
@@ -97,7 +101,7 @@ class StyledConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """x [B, C, H, W], style [B, C], noise [1 or B, 1, H', W'] -> [B, C', H', W']."""
         x = self.conv(x, style)
-        # The gain commutes with the leaky ReLU; on the small factors it costs nothing.
+        # The gain commutes with the leaky ReLU; applied to these small tensors it costs less.
         factor = demodulation(self.conv.scaled_weight(), style) * GAIN
         shift = (self.activate.bias * GAIN)[None, :, None, None].to(x.dtype)
         if noise is not None:
@@ -107,7 +111,7 @@ class StyledConv(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """1x1 modulated convolution to colours, added to the enlarged image of the layer below."""
+    """1x1 modulated convolution to colours, added to the upsampled image of the lower resolution."""
 
     def __init__(self, in_channels: int, style_dim: int, *, up: bool) -> None:
         super().__init__()
@@ -117,7 +121,8 @@ class ToRGB(nn.Module):
             self.upsample = Kernel()
 
     def forward(self, x: Tensor, style: Tensor, image: Tensor | None = None) -> Tensor:
-        # A 1x1 convolution to so few channels is faster as one small matrix an image.
+        """x [B, C, H, W], style [B, C], image [B, 3, H/2, W/2] -> [B, 3, H, W]."""
+        # A 1x1 convolution to three channels is faster as one matrix product per image.
         weight = self.conv.scaled_weight().squeeze((2, 3)) * style[:, None, :]
         rgb = torch.bmm(weight.to(x.dtype), x.flatten(2)).unflatten(2, x.shape[2:])
         rgb = at_least_float32(rgb) + self.bias
@@ -142,7 +147,7 @@ class Generator(nn.Module):
         channel_base, channel_max: channels at resolution r are min(channel_max, channel_base // r).
 
     Attributes:
-        precision: in which a single image is drawn without gradients; None is that of the weights.
+        precision: for drawing a single image without gradients; None is that of the weights.
     """
 
     precision: torch.dtype | None = None
@@ -195,11 +200,11 @@ class Generator(nn.Module):
         Their order is conv1, to_rgb1, then for each resolution: convolution, convolution, to_rgb.
 
         Args:
-            w_plus: [B, n_latent, style_dim]. The 4x4 convolution reads row 0 and its to_rgb row 1;
-                of the others convolution j reads row j + 1 and to_rgb k row 2k + 3, so each to_rgb
-                shares its row with the first convolution of the next resolution.
-            conv_rows: [B, n_latent - 2, style_dim], rows for the convolutions above 4x4 in place
-                of those of w_plus.
+            w_plus: [B, n_latent, style_dim]. The 4x4 convolution reads row 0 and its to_rgb row 1.
+                Above 4x4, convolution j reads row j + 1 and to_rgb k reads row 2k + 3, so each
+                to_rgb shares its row with the first convolution of the next resolution.
+            conv_rows: [B, n_latent - 2, style_dim], replaces the rows of w_plus for the
+                convolutions above 4x4.
         """
         if conv_rows is None:
             conv_rows = w_plus[:, 1:-1]
@@ -219,12 +224,12 @@ class Generator(nn.Module):
         noise: Noise = "stored",
         on_preview: OnPreview | None = None,
     ) -> Tensor:
-        """Style vectors in the order of `styles` -> image [B, 3, size, size].
+        """Style vectors [B, C] in the order of `styles` -> images [B, 3, size, size].
 
         Args:
-            noise: "stored" takes the buffers of the checkpoint, "random" fresh ones for every
-                image, "none" none.
-            on_preview: see `drawing.draw`; of a batch and with gradients there are no previews.
+            noise: "stored" uses the checkpoint's buffers, "random" new noise for every image,
+                "none" no noise.
+            on_preview: see `drawing.draw`; not called for batches or with gradients.
         """
         batch = styles[0].shape[0]
         if batch == 1 and not self._learns(styles):
@@ -248,11 +253,11 @@ class Generator(nn.Module):
         conv_rows: Tensor | None = None,
         on_preview: OnPreview | None = None,
     ) -> Tensor:
-        """W+ [B, n_latent, style_dim] -> image; arguments as in `styles` and `render`."""
+        """W+ [B, n_latent, style_dim] -> images [B, 3, size, size]; arguments as in `styles` and `render`."""
         return self.render(self.styles(w_plus, conv_rows), noise, on_preview)
 
     def _learns(self, styles: list[Tensor]) -> bool:
-        """Whether somebody may ask for gradients."""
+        """Whether gradients may be needed."""
         tensors = (*styles, *self.parameters())
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 

@@ -1,9 +1,9 @@
-"""From a photo to the aligned crop that the networks were trained on, as FFHQ was made.
+"""Aligns a face as in FFHQ: from a photo to the crop that the networks were trained on.
 
 Karras et al., "A Style-Based Generator Architecture for Generative Adversarial Networks" (CVPR
 2019), appendix A, with the constants of the published data set. Eyes and mouth define a square,
 the "quad": [4, 2] corners (x, y) in pixels; top left, bottom left, bottom right, top right. The
-photo is shrunk, cut and, where the quad leaves it, continued by reflection and blur, then sampled.
+photo is shrunk, cropped, padded by blurred reflection where the quad leaves it, and resampled.
 """
 
 import math
@@ -25,7 +25,7 @@ CropBox = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 class NoFaceError(PhotoError):
-    """The photo has no face, or not the one that was asked for; the message says so."""
+    """The photo has no face, or no face of that number; the message says so."""
 
 
 class Aligned(NamedTuple):
@@ -37,7 +37,7 @@ class Aligned(NamedTuple):
 
 
 def align(photo: Image.Image, size: int = 256, face: int = 0) -> Aligned:
-    """Finds the faces of an RGB photo and cuts one out, size x size pixels; 0 is the largest.
+    """Detects the faces of an RGB photo and crops one to size x size pixels; face 0 is the largest.
 
     Raises NoFaceError.
     """
@@ -64,16 +64,16 @@ def choose(faces: Sequence[Face], face: int) -> Face:
 def align_face(
     photo: Image.Image, landmarks: np.ndarray, size: int = 256
 ) -> tuple[Image.Image, np.ndarray]:
-    """The size x size crop of an RGB photo around one face, and its quad in the photo.
+    """The size x size crop of an RGB photo around one face, and its quad [4, 2] in the photo.
 
-    landmarks: [68, 2] in pixels of the photo. Raises ValueError when they don't span a face.
+    landmarks: [68, 2] in pixels of the photo. Raises ValueError if they are degenerate.
     """
     quad = ffhq_quad(landmarks)
     return cut_out(photo, quad, size), quad
 
 
 def cut_out(photo: Image.Image, quad: np.ndarray, size: int) -> Image.Image:
-    """The quad [4, 2] of an RGB photo as a picture of size x size pixels."""
+    """The part of an RGB photo inside the quad [4, 2], resampled to size x size pixels."""
     image, inner = shrink(photo, quad, size)
     image, inner = cut(image, inner)
     image, inner = pad(image, inner)
@@ -82,12 +82,12 @@ def cut_out(photo: Image.Image, quad: np.ndarray, size: int) -> Image.Image:
 
 
 def crop_size(quad: np.ndarray, largest: int = 1024) -> int:
-    """Pixels a side that show all that the photo has in the quad, from 256 to `largest`."""
+    """The quad's side in pixels of the photo, from 256 to `largest`: the crop's full resolution."""
     return max(256, min(largest, round(_side(quad))))
 
 
 def ffhq_quad(landmarks: np.ndarray) -> np.ndarray:
-    """The square [4, 2] around a face, from its landmarks [68, 2]."""
+    """The square [4, 2] around a face, from its landmarks [68, 2] in the same pixels."""
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != (68, 2):
         raise ValueError(f"68 landmarks are needed, of shape [68, 2], not {list(points.shape)}")
@@ -106,7 +106,7 @@ def ffhq_quad(landmarks: np.ndarray) -> np.ndarray:
 
 
 def shrink(image: Image.Image, quad: np.ndarray, size: int) -> tuple[Image.Image, np.ndarray]:
-    """Shrink by a whole number, so that the quad's side is at least twice the wanted size."""
+    """Shrinks image and quad [4, 2] by an integer factor that leaves the quad's side at least 2 * size."""
     factor = math.floor(_side(quad) / size * 0.5)
     if factor <= 1:
         return image, quad
@@ -115,7 +115,7 @@ def shrink(image: Image.Image, quad: np.ndarray, size: int) -> tuple[Image.Image
 
 
 def cut(image: Image.Image, quad: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """Cut away what lies more than a tenth of the quad's side outside of it."""
+    """Crops the image to the quad [4, 2] and a border of a tenth of its side; returns the moved quad."""
     margin = border(quad)
     left, top, right, bottom = _bounds(quad)
     box = (
@@ -128,7 +128,7 @@ def cut(image: Image.Image, quad: np.ndarray) -> tuple[Image.Image, np.ndarray]:
 
 
 def pad(image: Image.Image, quad: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """Continue the picture where the quad leaves it: reflected, blurring into the median colour."""
+    """Pads the image where the quad [4, 2] leaves it: by reflection that blurs into the median colour."""
     if max(missing(image, quad)) <= border(quad) - 4:
         return image, quad
     margin = int(np.rint(0.3 * _side(quad)))
@@ -138,7 +138,7 @@ def pad(image: Image.Image, quad: np.ndarray) -> tuple[Image.Image, np.ndarray]:
 
     height, width = pixels.shape[:2]
     y, x = np.ogrid[:height, :width]
-    # 0 within the picture's inner part, rising to 1 at the outermost pixel.
+    # At most 0 inside the image, rising to 1 at the outermost padded pixel.
     edge = np.maximum(
         1 - np.minimum(x / left, (width - 1 - x) / right),
         1 - np.minimum(y / top, (height - 1 - y) / bottom),
@@ -154,12 +154,12 @@ def pad(image: Image.Image, quad: np.ndarray) -> tuple[Image.Image, np.ndarray]:
 
 
 def border(quad: np.ndarray) -> int:
-    """Pixels that are kept around the quad: a tenth of its side, at least 3."""
+    """Width of the border around the quad in pixels: a tenth of its side, at least 3."""
     return max(int(np.rint(0.1 * _side(quad))), 3)
 
 
 def missing(image: Image.Image, quad: np.ndarray) -> CropBox:
-    """How far the quad and its border leave the picture on each side, 0 where they don't."""
+    """Pixels by which the quad and its border leave the image on each side, at least 0."""
     margin = border(quad)
     left, top, right, bottom = _bounds(quad)
     return (
@@ -171,7 +171,7 @@ def missing(image: Image.Image, quad: np.ndarray) -> CropBox:
 
 
 def _turned(vector: np.ndarray) -> np.ndarray:
-    """Turned by 90 degrees, from pointing right to pointing down."""
+    """The vector [2] rotated by 90 degrees, from pointing right to pointing down."""
     return np.array([-vector[1], vector[0]])
 
 

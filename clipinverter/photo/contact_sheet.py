@@ -1,4 +1,4 @@
-"""Contact sheets: pictures in rows, with words above and below each."""
+"""Contact sheets: images in rows, with text above and below each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INK, PALE, PAPER = (40, 40, 44), (232, 230, 226), (250, 250, 248)
 
 @dataclass(frozen=True)
 class Cell:
-    """image: None leaves the place empty. above, below: lines, wrapped to the width of the cell."""
+    """One image of a sheet, or None for an empty place, and lines of text, wrapped to its width."""
 
     image: Image.Image | None
     above: Sequence[str] = ()
@@ -22,8 +22,8 @@ class Cell:
 
 
 def draw(rows: Sequence[Sequence[Cell]], side: int = SIDE, title: str = "") -> Image.Image:
-    """Rows of pictures scaled to `side` x `side` pixels, under an optional title."""
-    size = max(11, side // 18)  # of the letters
+    """Draws rows of images, each scaled to `side` x `side` pixels, under an optional title."""
+    size = max(11, side // 18)  # of the font
     line, letters = size + 4, int(side / (0.56 * size))
     font = ImageFont.load_default(size=size)
     wrapped = [[(_wrap(c.above, letters), _wrap(c.below, letters)) for c in row] for row in rows]

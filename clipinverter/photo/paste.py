@@ -1,8 +1,8 @@
-"""The way back: an edited face is pasted into the photo that it was cut from.
+"""Pastes an edited face back into the photo that it was cropped from.
 
-A soft mask after the landmarks and a colour correction are made in the crop's own frame, where they
-are small. Picture and mask then go through the inverse of the alignment together. Where the mask is
-0 the photo keeps every pixel as it is.
+The soft mask and the colour correction are computed in the crop's frame, at a small size. Image and
+mask are then warped by the inverse of the alignment. Where the mask is 0, no pixel of the photo
+changes.
 """
 
 import math
@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw
 
 from clipinverter.photo.faces import Face, face_of_eyes
 
-SIZE = 256  # pixels of the frame in which mask and colours are made
-MARGIN = 0.02  # of the crop's side: the mask is 0 up to this far from the border
-FADE = 0.06  # and rises from there to 1 over this
-MAX_GAIN = 1.4  # by which contrast may be changed
-CROP_EYES = ((0.375, 0.475), (0.625, 0.475))  # in an aligned crop of side 1, as `align` makes it
+SIZE = 256  # side in pixels at which mask and colour correction are computed
+MARGIN = 0.02  # as a share of the crop's side: the mask is 0 within this distance of the border
+FADE = 0.06  # as a share of the crop's side: the mask rises from 0 to 1 over this distance
+MAX_GAIN = 1.4  # largest change of contrast
+CROP_EYES = ((0.375, 0.475), (0.625, 0.475))  # the eyes (x, y) in an aligned crop of side 1
 
 
 class Inverted(Protocol):
@@ -33,17 +33,18 @@ class Inverted(Protocol):
 
 
 def paste(photo: Image.Image, inversion: Inverted, after: Image.Image) -> Image.Image:
-    """The photo with its face edited: a new RGB picture of the photo's size.
+    """The photo with the edited face: a new RGB image of the photo's size.
 
-    With detail, `after` is the crop but for what the edit changed. That change is added to the photo,
-    and all other pixels stay as they are. Without detail, `after` is the generator's drawing: the
-    colours of `inversion.image` are matched to those of the photo and `after` is corrected likewise,
-    so that what the edit changes on purpose stays changed. The mask is then the face; hair and
-    surroundings belong to it as far as the edit changes them.
+    With detail, `after` equals the crop except where the edit changed it. The change is added to the
+    photo, and all other pixels stay the same. Without detail, `after` is the generator's image. A
+    colour correction that matches `inversion.image` to the photo is applied to `after`, so that
+    colours that the edit changed stay changed. The mask covers the face, and hair and background
+    where the edit changes them.
 
     Args:
-        photo: what was inverted, as `photos.load_photo` gives it.
-        after: an edit of `inversion`.
+        photo: RGB, the photo that was inverted, from `photo.load.load_photo`.
+        inversion: of a face in this photo.
+        after: an edit of `inversion`, RGB, square.
     """
     quad, landmarks = _place(photo, inversion)
     if inversion.detail:
@@ -73,7 +74,7 @@ def paste(photo: Image.Image, inversion: Inverted, after: Image.Image) -> Image.
 def _with_change(
     photo: Image.Image, quad: np.ndarray, before: np.ndarray, after: np.ndarray
 ) -> Image.Image:
-    """The photo plus the change between two crops [S, S, 3] of its quad, which fades at the crop's border."""
+    """Adds the difference of two crops [S, S, 3] to the photo; it fades out at the crop's border."""
     size = len(before)
     border = np.minimum(np.arange(size) + 0.5, size - 0.5 - np.arange(size)) / size
     ramp = _smooth(border / FADE)
@@ -81,7 +82,7 @@ def _with_change(
     rows, columns = (np.flatnonzero(change.any(axis=(axis, 2))) for axis in (1, 0))
     if not len(rows):
         return photo.copy()
-    # The part of the photo that the changed rows and columns cover, with the filter's reach around it.
+    # The box of the changed pixels in the photo, with 2 pixels around it for the resampling filter.
     (top, bottom), (left, right) = ((i[0] - 2, i[-1] + 3) for i in (rows, columns))
     corners = np.array([(left, top), (left, bottom), (right, bottom), (right, top)]) / size
     to_photo = _to_photo(quad)
@@ -107,7 +108,7 @@ def _with_change(
 
 
 def _place(photo: Image.Image, inversion: Inverted) -> tuple[np.ndarray, np.ndarray]:
-    """Quad and landmarks in the photo, also for one that is an aligned crop itself."""
+    """Quad [4, 2] and landmarks [68, 2] in the photo; of an aligned photo the centre square and a template."""
     if inversion.quad is not None:
         return inversion.quad, inversion.faces[inversion.face].landmarks
     side = min(photo.size)
@@ -118,7 +119,7 @@ def _place(photo: Image.Image, inversion: Inverted) -> tuple[np.ndarray, np.ndar
 
 
 def _to_photo(quad: np.ndarray) -> np.ndarray:
-    """[3, 3] from the crop's frame, 0 to 1, to the photo, whose pixels' centres are at .5."""
+    """[3, 3] from the crop's frame, 0 to 1, to the photo's coordinates with pixel centres at .5."""
     origin, down, _, right = quad + 0.5
     return np.stack([np.r_[right - origin, 0], np.r_[down - origin, 0], np.r_[origin, 1]], axis=1)
 
@@ -128,7 +129,7 @@ def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _box(photo: Image.Image, quad: np.ndarray) -> tuple[int, int, int, int]:
-    """What of the photo the quad covers: left, top, right, bottom."""
+    """The quad's bounding box within the photo: left, top, right, bottom."""
     low = np.clip(np.floor(quad.min(axis=0)), 0, photo.size)
     high = np.clip(np.ceil(quad.max(axis=0)) + 1, 0, photo.size)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
@@ -145,7 +146,10 @@ def _shapes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _outline(landmarks: np.ndarray, width: float, height: float) -> np.ndarray:
-    """The jaw, widened, and half an ellipse over it whose height is in lengths of the jaw."""
+    """A filled polygon [SIZE, SIZE]: the jaw, widened, and a half ellipse above it.
+
+    height: of the ellipse, relative to the distance from the ears to the chin.
+    """
     jaw = landmarks[:17]
     middle = (jaw[0] + jaw[16]) / 2
     across, up = (jaw[16] - jaw[0]) / 2 * width, (middle - jaw[8]) * height
@@ -158,7 +162,7 @@ def _outline(landmarks: np.ndarray, width: float, height: float) -> np.ndarray:
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Where an edit shows, [SIZE, SIZE] from 0 to 1: from 6 to 24 levels of difference."""
+    """Where an edit changes the image, [SIZE, SIZE]: 0 below 6 levels of difference, 1 above 24."""
     difference = _blurred(np.abs(after - before).mean(axis=2), 0.03 * SIZE)
     return _smooth((difference - 6) / 18)
 
@@ -166,7 +170,7 @@ def _change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 def _colours(
     source: np.ndarray, target: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and offset [3] that give `source` the mean and the deviation of `target`."""
+    """Gain and offset [3] that give `source` the mean and the standard deviation of `target`."""
 
     def moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = np.average(pixels, axis=(0, 1), weights=weights)
@@ -179,7 +183,7 @@ def _colours(
 
 
 def _seam(difference: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What to add so that the colours meet where the mask fades; nothing far from there."""
+    """The colour shift that closes the seam where the mask fades; 0 far from there."""
     fading = 4 * mask * (1 - mask)
     near = _blurred(fading, 0.06 * SIZE)
     spread = np.stack([_blurred(d * fading, 0.06 * SIZE) for d in np.moveaxis(difference, 2, 0)], 2)
@@ -187,7 +191,7 @@ def _seam(difference: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _smooth(x: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, and a smooth step between."""
+    """Smoothstep: 0 below 0, 1 above 1."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
 
@@ -207,7 +211,7 @@ def _pixels(image: Image.Image) -> np.ndarray:
 
 
 def _warped(pixels: np.ndarray, matrix: np.ndarray, area: tuple[int, int]) -> Image.Image:
-    """[S, S] or [S, S, 3] sampled at `matrix` (pixels of the area -> 0 to 1) of every pixel."""
+    """Resamples [S, S] or [S, S, 3]; `matrix` [3, 3] maps pixels of the area to 0 to 1."""
     image = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
     coefficients = tuple((matrix[:2] * image.width).ravel())
     return image.transform(area, Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)

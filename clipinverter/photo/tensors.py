@@ -1,4 +1,4 @@
-"""Pictures in and out of the networks."""
+"""Conversion between Pillow images and the networks' tensors."""
 
 import numpy as np
 import torch
@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def to_tensor(image: Image.Image, size: int | None = None) -> Tensor:
-    """RGB picture -> [1, 3, H, W] in [-1, 1]; resized to size x size when a size is given."""
+    """RGB image -> [1, 3, H, W] in [-1, 1]; resized to size x size if a size is given."""
     if size is not None and image.size != (size, size):
-        # Shrinking averages areas, as the training data does.
+        # Area averaging when shrinking, as in the training data.
         shrink = min(image.size) >= size
         resampling = Image.Resampling.BOX if shrink else Image.Resampling.BICUBIC
         image = image.resize((size, size), resampling)
@@ -19,11 +19,11 @@ def to_tensor(image: Image.Image, size: int | None = None) -> Tensor:
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """[1, 3, H, W], about [-1, 1] -> RGB. Values are cut, not rounded, as the authors do."""
+    """[1, 3, H, W], about [-1, 1] -> RGB. Levels are truncated, not rounded, as in the authors' code."""
     levels = ((image[0].float() + 1) / 2).clamp(0, 1) * 255
     return Image.fromarray(levels.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy())
 
 
 def fit(images: Tensor, size: int) -> Tensor:
-    """Images [B, 3, S, S] in the size that a network takes."""
+    """Images [B, 3, S, S] -> [B, 3, size, size]."""
     return images if images.shape[-1] == size else F.interpolate(images, size=size, mode="area")

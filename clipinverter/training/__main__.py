@@ -5,6 +5,9 @@ where the demo reads them. `judge` trains the network that the evaluation judges
 
 `finetune-generator --start FILE --images DIR` goes on with a generator, in any domain, on a plain folder of pictures.
 
+`photographs --photos DIR --images DIR --minutes M` goes on with the portraits' generator and encoder, on a folder of
+photographs and a rendered set.
+
 `adapter|remapper --images DIR --captions DIR --domain D` trains on pictures with captions, in any domain that has a
 generator and an encoder.
 """
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 STAGES = ("clip", "generator", "identity", "encoder", "adapter", "remapper")  # in order
 CAPTIONED_STAGES = ("adapter", "remapper")  # which can learn from pictures with captions
-OTHERS = ("judge", "finetune-generator")
+OTHERS = ("judge", "finetune-generator", "photographs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--start", type=Path, help="generator, finetune-generator: weights to start from"
     )
+    photographs = parser.add_argument_group("photographs")
+    photographs.add_argument("--photos", type=Path, help="faces, cut as FFHQ's are")
+    photographs.add_argument("--minutes", type=float, default=45, help="of training (default: 45)")
+    photographs.add_argument("--device", help="cpu or cuda (default: the graphics card if any)")
     captioned = parser.add_argument_group("pictures with captions (adapter, remapper)")
     captioned.add_argument(
         "--captions", type=Path, help="a .txt for each picture, a caption a line"
@@ -58,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.captions and args.stage not in CAPTIONED_STAGES:
         parser.error(f"--captions is for {' and '.join(CAPTIONED_STAGES)}, not for {args.stage}")
+    if args.stage == "photographs" and not args.photos:
+        parser.error("--photos DIR is needed: the folder of photographs")
     any_domain = args.captions or args.stage in ("export", "finetune-generator")
     if args.domain != "portraits" and not any_domain:
         parser.error("--domain goes with --captions, with finetune-generator, or with export")
@@ -93,6 +102,12 @@ def run(args: argparse.Namespace, domain: Domain, folder: Path) -> None:
         options = {"moco": args.moco, "steps": args.steps, "batch": args.batch}
         folders = (args.images, args.captions, folder)
         train_captioned(args.stage, domain, *folders, resume=args.resume, **options)
+        return
+    if args.stage == "photographs":
+        from clipinverter.training.portraits.photographs import train_photographs
+
+        options = {"resume": args.resume, "batch": args.batch or 8, "device": args.device}
+        train_photographs(domain, args.photos, args.images, folder, minutes=args.minutes, **options)
         return
     for stage in STAGES if args.stage == "all" else (args.stage,):
         options = {"resume": args.resume, "scale": args.scale}

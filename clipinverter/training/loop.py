@@ -39,15 +39,17 @@ class TrainingRun:
     """One training run.
 
     name: of the checkpoint and the log in the run folder.
-    steps: number of steps in all.
+    steps: number of steps in all; None where `over` decides.
     state: everything that must survive a restart, by name.
     step: does step i with its own random generator; returns the numbers to log.
+    over: asked before every step whether the run ends here.
     """
 
     name: str
-    steps: int
+    steps: int | None
     state: Mapping[str, Stateful]
     step: Step
+    over: Callable[[], bool] = lambda: False
 
 
 class Averages:
@@ -79,23 +81,24 @@ def run(
 
     name, steps = training.name, training.steps
     path = folder / f"{name}.pt"
-    start = restore(training, path) if resume and path.exists() else 0
+    done = restore(training, path) if resume and path.exists() else 0
     folder.mkdir(parents=True, exist_ok=True)
-    if not start:
+    if not done:
         (folder / f"{name}.jsonl").unlink(missing_ok=True)
     saved = time.monotonic()
     averages = Averages()
-    with tqdm(total=steps, initial=start, desc=name, mininterval=10, dynamic_ncols=True) as bar:
-        for i in range(start, steps):
-            torch.manual_seed(i)
-            averages.add(training.step(i, np.random.default_rng([20231, i])))
+    with tqdm(total=steps, initial=done, desc=name, mininterval=10, dynamic_ncols=True) as bar:
+        while (steps is None or done < steps) and not training.over():
+            torch.manual_seed(done)
+            averages.add(training.step(done, np.random.default_rng([20231, done])))
+            done += 1
             averages.show(bar)
-            if (i + 1) % 100 == 0:
-                _log(folder / f"{name}.jsonl", i + 1, averages.values)
+            if done % 100 == 0:
+                _log(folder / f"{name}.jsonl", done, averages.values)
             if time.monotonic() - saved > save_every:
-                save(training, path, i + 1)
+                save(training, path, done)
                 saved = time.monotonic()
-    save(training, path, steps)
+    save(training, path, done)
 
 
 def save(training: TrainingRun, path: Path, step: int) -> None:

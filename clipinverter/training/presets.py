@@ -118,6 +118,36 @@ class AdapterLosses:
     shift: float = 2.0
 
 
+@dataclass(frozen=True)
+class PhotographsPreset:
+    """Training on photographs, whose length is given in minutes.
+
+    photos, encoded_renders, exact_renders: of eight pictures in a batch; renders are drawn from the encoder's latent or
+    from their exact w.
+    prompts: how many of the photographs get a prompt.
+    linear_rate: of the heads' linear layers, which have an equalised learning rate.
+    full_size: share of the steps at full size at the start and at the end; the others draw half of it.
+    perceptual, eyes, delta, edits: loss weights beside L1.
+    texts: prompts to choose from.
+    """
+
+    photos: int = 5
+    encoded_renders: int = 1
+    exact_renders: int = 2
+    prompts: int = 3
+    generator_rate: float = 2e-3
+    heads_rate: float = 3e-4
+    linear_rate: float = 1.2e-2
+    warm_up: int = 20
+    full_size: tuple[float, float] = (0.25, 0.75)
+    perceptual: float = 1.0
+    eyes: float = 0.5
+    delta: float = 2e-3
+    edits: float = 5.0
+    texts: int = 2048
+
+
+PHOTOGRAPHS = PhotographsPreset()
 ENCODER_RATES = EncoderRates()
 MODULATION_RATE = 5.0  # the generator's layers that read w learn so many times faster
 GENERATOR_LOSSES = GeneratorLosses()

@@ -188,8 +188,8 @@ def convert_own(folder: Path, domain: Domain, on_part: Callable[[str], None]) ->
     missing = [kind for kind in needed if kind not in files]
     if missing:
         raise CheckpointError(
-            f"{folder} has no file of {' and none of '.join(missing)}. README.md says under "
-            "“Your own data” what a domain needs."
+            f"{folder} has no file of {' and none of '.join(missing)}. docs/your-own-data.md says "
+            "what a domain needs."
         )
     convert(files, domain, on_part=on_part)
 

@@ -159,9 +159,7 @@ class DomainWeights(WeightFolder):
         """How the files are made, for a domain that does not come with the project."""
         if self.domain.name == "faces":
             return f" Run `python -m clipinverter download {self.domain.name}`."
-        return (
-            "" if self.domain.files else " README.md says under “Your own data” how they are made."
-        )
+        return "" if self.domain.files else " docs/your-own-data.md says how they are made."
 
 
 class RunWeights(WeightFolder):
