@@ -19,6 +19,7 @@ from clipinverter.photo.faces import turn_of
 from clipinverter.photo.folder import check_apart, outputs, printable
 from clipinverter.photo.load import find_photos, load_photo
 from clipinverter.photo.metadata import METHOD, save_png, sign
+from clipinverter.request import turned
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -283,8 +284,3 @@ def remarks(edit: "Edit") -> list[str]:
     if edit.truncated:
         found.append(TRUNCATED)
     return found
-
-
-def turned(degrees: int) -> str:
-    """Says that the face does not stand upright in the photo."""
-    return f"The face in this picture is turned by {degrees}°; it was set upright for the edit."

@@ -67,3 +67,8 @@ def _without_control(character: str) -> str:
 def _is_visible(character: str) -> bool:
     """Whether a character can be seen: no space, no joiner, no mark of byte order."""
     return unicodedata.category(character)[0] not in "CZ"
+
+
+def turned(degrees: int) -> str:
+    """Says that the face does not stand upright in the photo."""
+    return f"The face in this picture is turned by {degrees}°; it was set upright for the edit."

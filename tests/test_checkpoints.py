@@ -10,15 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clipinverter.weights.files import (
-    CheckpointError,
-    load_arcface,
-    load_clipinverter,
-    load_e4e,
-    load_stylegan2,
-    load_weights,
-    save_weights,
-)
+from clipinverter.weights.files import CheckpointError, load_weights, save_weights
+from clipinverter.weights.published import load_arcface, load_clipinverter, load_e4e, load_stylegan2
 
 LOADERS = [load_stylegan2, load_e4e, load_clipinverter, load_arcface]
 N_LATENT, WIDTH = 4, 6

@@ -21,7 +21,7 @@ from clipinverter.models.irse import ArcFace, face_crop, face_features
 from clipinverter.models.losses import identity_loss
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.models.stylegan2 import Generator
-from clipinverter.weights import files
+from clipinverter.weights import published
 
 TOLERANCE = 1e-4
 KEYS = json.loads((Path(__file__).parent / "golden" / "keys.json").read_text())
@@ -207,8 +207,8 @@ def test_case_05_manipulation_from_official_files(golden, draw, official_files):
     """The whole edit, with weights that went through files in the authors' formats."""
     case = golden.case("05_manipulate")
     e4e_file, clipinverter_file = official_files
-    e4e = files.load_e4e(e4e_file)
-    clipinverter = files.load_clipinverter(clipinverter_file)
+    e4e = published.load_e4e(e4e_file)
+    clipinverter = published.load_clipinverter(clipinverter_file)
     with torch.device("meta"):
         encoder, adapter = Encoder("irse50", 1024), Adapter()
         decoder = RemapperGenerator(clipinverter.opts["stylegan_size"])

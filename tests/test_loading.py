@@ -11,7 +11,7 @@ from clipinverter import domains
 from clipinverter.domains import DOMAINS, get_domain
 from clipinverter.editor import Editor
 from clipinverter.models import clip
-from clipinverter.weights import files
+from clipinverter.weights import files, published
 from clipinverter.weights.build import build_networks
 from clipinverter.weights.files import CheckpointError
 from clipinverter.weights.load import load_models
@@ -68,7 +68,7 @@ def test_a_start_maps_the_needed_parts_and_unpickles_nothing(domain, monkeypatch
         return load_weights(path, *digest)
 
     monkeypatch.setattr("clipinverter.weights.folder.load_weights", recorded)
-    monkeypatch.setattr(files, "_read", lambda path: pytest.fail(f"{path} is unpickled"))
+    monkeypatch.setattr(published, "_read", lambda path: pytest.fail(f"{path} is unpickled"))
     (domain.folder / "identity.safetensors").write_bytes(b"damaged, and nobody asks for it")
     models = load_models(domain, "cpu")
     photos_need = ["adapter", "encoder", "generator"]

@@ -9,8 +9,9 @@ import torch
 
 from clipinverter.domains import Domain
 from clipinverter.weights import convert
-from clipinverter.weights.files import CheckpointError, kind_of, load_weights, save_weights
+from clipinverter.weights.files import CheckpointError, load_weights, save_weights
 from clipinverter.weights.folder import DomainWeights
+from clipinverter.weights.published import kind_of
 from tests import test_download
 from tests.test_download import OPTS, publish
 

@@ -26,7 +26,8 @@ from clipinverter.methods.base import (
 from clipinverter.models.latent_mapper import SCALE, MapperNetwork, StyleSpaceMapper, network_for
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
-from clipinverter.weights.files import CheckpointError, load_styleclip_mapper, load_weights
+from clipinverter.weights.files import CheckpointError, load_weights
+from clipinverter.weights.published import load_styleclip_mapper
 
 PREFIX = "mapper-"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from clipinverter.remarks import turned
+from clipinverter.request import turned
 
 INTRO = (
     "Add a portrait and say in words how the person should look. The slider sets how strongly your "

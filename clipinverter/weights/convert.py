@@ -21,8 +21,8 @@ from clipinverter.models.irse import ArcFace
 from clipinverter.models.remapper import PARAMETERS as REMAPPER
 from clipinverter.weights.build import build_networks
 from clipinverter.weights.check import check_file, check_finite
-from clipinverter.weights.files import (
-    CheckpointError,
+from clipinverter.weights.files import CheckpointError, save_weights
+from clipinverter.weights.published import (
     CLIPInverter,
     kind_of,
     load_arcface,
@@ -31,7 +31,6 @@ from clipinverter.weights.files import (
     load_clipinverter,
     load_e4e,
     load_stylegan2,
-    save_weights,
 )
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")

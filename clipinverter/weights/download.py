@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from clipinverter.domains import Domain
 from clipinverter.weights.convert import REQUIRED, convert, find
-from clipinverter.weights.files import CheckpointError, kind_of, sha256
+from clipinverter.weights.files import CheckpointError, sha256
+from clipinverter.weights.published import kind_of
 
 RECORD = "origin.json"
 ROOM = 2**30  # bytes that should stay free
