@@ -45,7 +45,10 @@ def load() -> None:
         ready.models.text_image  # noqa: B018  before anybody has written a prompt; photos need not wait
         # The page opens with this edit; making it also warms up the face detector.
         for photo in domain.examples[:1]:
-            ready.edit(ready.invert(photo), domain.suggestions[0])
+            inversion = ready.invert(photo)
+            ready.edit(inversion, domain.suggestions[0])
+            if ready.needs_tuning(inversion):
+                ready.edit(ready.tune(inversion), domain.suggestions[0])
     except Exception as error:  # whoever asks for an edit is told as well
         log.error("The first edit failed: %s", error)
 

@@ -1,16 +1,20 @@
-"""What a person may ask for: the limits of prompt and strength, and the sentences of a refusal.
+"""What a person may ask for: a `Request`, its limits, and the sentences of a refusal.
 
 Apart from the Editor, so that the page needs no PyTorch to be drawn.
 """
 
 import math
 import unicodedata
+from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 
 from clipinverter.errors import UsageError
 
 MAX_STRENGTH = 2.0
 MAX_PROMPT_LENGTH = 2000
+
+Point = tuple[float, float]
 
 
 class PromptError(UsageError):
@@ -19,6 +23,44 @@ class PromptError(UsageError):
 
 class StrengthError(UsageError):
     """The strength is no number or out of range; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """An edit that somebody asks for. `ui.receive.receive` makes it of what came over the network.
+
+    Attributes:
+        photo: a file that the server may read.
+        prompt: as `check_prompt` gives it; None asks for the unedited picture.
+        strength: 0 to `MAX_STRENGTH`.
+        align: "auto" finds the face, "none" takes the picture as an aligned face, "eyes" means the
+            face at `eyes`.
+        eyes: the two eyes in pixels of the photo, the left one as seen first.
+        face: which of the faces that were found; 0 is the largest.
+        paste: give the whole photo back with the edited face in it.
+        tune: teach the generator this photo first, where that is needed.
+        detail: bring back what of the photo the generator can't draw.
+    """
+
+    photo: Path
+    prompt: str | None = None
+    strength: float = 1.0
+    align: str = "auto"
+    eyes: tuple[Point, ...] = ()
+    face: int = 0
+    paste: bool = False
+    tune: bool = True
+    detail: bool = True
+
+    @property
+    def where(self) -> str | tuple[Point, ...]:
+        """Where the face is, as `Editor.invert` takes it."""
+        return self.eyes if self.align == "eyes" else self.align
+
+    @property
+    def picture(self) -> tuple[Path, str | tuple[Point, ...], int]:
+        """What the inversion depends on: equal for requests about the same face."""
+        return self.photo, self.where, self.face
 
 
 def check_prompt(prompt: str) -> str:

@@ -1,6 +1,9 @@
 """The endpoint /edit of a running server: results, one sentence for every refusal, sessions."""
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -11,6 +14,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from clipinverter import tuning
 from clipinverter.editor import Editor
 from clipinverter.photo import align
 from clipinverter.photo.faces import face_of_eyes
@@ -31,8 +35,12 @@ def calls(models):
 
 
 @pytest.fixture(scope="module")
-def url(models, calls):
-    editor = Editor(models)
+def editor(models, calls):
+    return Editor(models)
+
+
+@pytest.fixture(scope="module")
+def url(editor):
     with serve(lambda: editor) as address:
         yield address
 
@@ -50,6 +58,8 @@ def photo(tmp_path) -> Path:
 
 
 def edit(client, photo, prompt="a bald man", strength=1.0, align="none", **options):
+    """With the plain model, unless `options` say otherwise."""
+    options = {"tune": False} | options
     return client.predict(
         handle_file(photo) if photo else None, prompt, strength, align, api_name="/edit", **options
     )
@@ -82,6 +92,45 @@ def test_the_second_time_only_what_is_new_runs(client, photo, calls):
     assert not {"align", "trunk", "heads"} & set(info["stages"])
 
 
+def test_by_default_the_photo_is_learned_and_the_sketch_comes_first(client, editor, tmp_path):
+    picture(21, (96, 96)).save(tmp_path / "photo.png")
+    ask = handle_file(tmp_path / "photo.png"), "a bald man", 1.0, "none"
+    answers = [*client.submit(*ask, api_name="/edit")]
+    inversion = editor.invert(picture(21, (96, 96)), "none")
+    sketch, tuned = (editor.edit(i, "a bald man") for i in (inversion, editor.tune(inversion)))
+    before, after, info = answers[0]
+    assert np.array_equal(pixels(after), np.asarray(sketch.image))
+    assert info["tuned"] is False
+    before, after, info = answers[-1]
+    assert np.array_equal(pixels(before), np.asarray(picture(21, (96, 96))))
+    assert np.array_equal(pixels(after), np.asarray(tuned.image))
+    assert info["tuned"] is True
+    assert "tuning" in info["stages"]
+    assert all(0 <= answer[2]["learning"] <= 1 for answer in answers[1:-1])
+    # Once learned, the photo is there at once, and `predict` returns the last answer.
+    (again,) = [*client.submit(*ask, api_name="/edit")]
+    assert "tuning" in again[2]["cached"]
+    assert np.array_equal(pixels(client.predict(*ask, api_name="/edit")[1]), pixels(after))
+    plain = client.predict(*ask, api_name="/edit", tune=False)
+    assert np.array_equal(pixels(plain[1]), np.asarray(sketch.image))
+    drawn = client.predict(*ask[:2], 0, "none", api_name="/edit", detail=False)
+    assert np.array_equal(pixels(drawn[1]), np.asarray(editor.tune(inversion).image))
+
+
+def test_a_client_that_leaves_ends_the_learning(client, url, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "Settings", partial(tuning.Settings, steps=100_000))
+    picture(22).save(tmp_path / "photo.png")
+    ask = handle_file(tmp_path / "photo.png"), "a bald man", 1.0, "none"
+    job = client.submit(*ask, api_name="/edit")
+    while not any("learning" in answer[2] for answer in job.outputs()):
+        time.sleep(0.05)
+    job.cancel()
+    deadline = time.monotonic() + 20
+    while any(thread.name == "preview" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline, "the learning goes on"
+        time.sleep(0.05)
+
+
 def test_strength_zero_gives_the_same_picture_twice(client, photo):
     before, after, _ = edit(client, photo, strength=0)
     assert np.array_equal(pixels(before), pixels(after))
@@ -102,9 +151,7 @@ def test_the_edit_goes_back_into_the_whole_picture(client, tmp_path):
     exif = Image.Exif()
     exif[0x010E] = "a secret place"
     photo.save(path, exif=exif)
-    before, after, info = client.predict(
-        handle_file(path), "a bald man", 1.0, "none", True, api_name="/edit"
-    )
+    before, after, info = edit(client, path, paste=True)
     assert np.array_equal(pixels(before), np.asarray(photo))
     editor = Editor(tiny_models())
     inversion = editor.invert(photo, "none")
@@ -126,6 +173,7 @@ def test_a_face_is_chosen_by_its_number(client, tmp_path, monkeypatch):
     picture(3, (300, 200)).save(path)
 
     def ask(**options):
+        options = {"tune": False} | options
         return client.predict(handle_file(path), "a man", api_name="/edit", **options)[2]
 
     first, second = ask(), ask(face=1)
@@ -147,7 +195,7 @@ def test_strength_and_alignment_have_defaults(client, photo):
 def test_the_endpoint_is_documented(client):
     endpoint = client.view_api(return_format="dict")["named_endpoints"]["/edit"]
     assert [p["parameter_name"] for p in endpoint["parameters"]] == [
-        "image", "prompt", "strength", "align", "paste", "face"
+        "image", "prompt", "strength", "align", "paste", "face", "tune", "detail"
     ]  # fmt: skip
     assert len(endpoint["returns"]) == 3
     assert "aligned face" in endpoint["description"]
@@ -188,6 +236,8 @@ def noise(folder: Path) -> Path:
         (noise, {"align": "yes"}, "Align must be"),
         (noise, {"align": "eyes"}, "Align must be"),
         (noise, {"paste": "yes"}, "Paste must be"),
+        (noise, {"tune": "yes"}, "Tune must be"),
+        (noise, {"detail": 1}, "Detail must be"),
         (lambda folder: None, {}, "add a picture"),
     ],
 )

@@ -42,8 +42,12 @@ def photo(tmp_path) -> Path:
     return path
 
 
-def compare(client, photo, prompt=PROMPT, strength=1.0, align="none"):
-    return client.submit(handle_file(photo), prompt, strength, align, api_name="/compare")
+def compare(client, photo, prompt=PROMPT, strength=1.0, align="none", **options):
+    """With the plain model, unless `options` say otherwise."""
+    options = {"tune": False} | options
+    return client.submit(
+        handle_file(photo), prompt, strength, align, api_name="/compare", **options
+    )
 
 
 def pixels(path) -> np.ndarray:
@@ -68,6 +72,29 @@ def test_it_streams_to_the_results_of_all_methods(client, editor, photo):
     rows = [*compare(client, photo, strength=0.5)][-1][-1]
     assert rows[3]["kept"] == "picture prompt"
     assert rows[3]["strength_ms"] > 0
+
+
+def test_by_default_all_methods_draw_the_learned_photo(client, editor, tmp_path):
+    photo = picture(8, (96, 96))
+    photo.save(tmp_path / "photo.png")
+    answers = [*compare(client, tmp_path / "photo.png", tune=True)]
+    assert all(row["note"].startswith("learning ") for row in answers[0][-1])
+    before, first, *_, optimized, rows = answers[-1]
+    assert [row["state"] for row in rows] == ["done", "failed", "failed", "done"]
+    assert np.array_equal(pixels(before), np.asarray(photo))
+    tuned = editor.tuned(editor.invert(photo, "none"))
+    assert np.array_equal(pixels(first), np.asarray(editor.edit(tuned, PROMPT).image))
+    assert pixels(optimized).shape == (96, 96, 3)
+
+
+def test_the_whole_photo_comes_back(client, tmp_path):
+    photo = picture(9, (120, 80))
+    photo.save(tmp_path / "photo.png")
+    *_, (before, first, *_, rows) = compare(client, tmp_path / "photo.png", paste=True)
+    assert rows[0]["state"] == "done"
+    assert np.array_equal(pixels(before), np.asarray(photo))
+    assert pixels(first).shape == (80, 120, 3)
+    assert not np.array_equal(pixels(first), np.asarray(photo))
 
 
 def test_a_client_that_leaves_ends_the_work(client, photo):
@@ -99,6 +126,6 @@ def test_refusals_are_sentences(client, photo, changes, sentence):
 def test_the_endpoint_is_documented(client):
     endpoint = client.view_api(return_format="dict")["named_endpoints"]["/compare"]
     assert [p["parameter_name"] for p in endpoint["parameters"]] == [
-        "image", "prompt", "strength", "align", "face"
+        "image", "prompt", "strength", "align", "paste", "face", "tune", "detail"
     ]  # fmt: skip
     assert len(endpoint["returns"]) == 6

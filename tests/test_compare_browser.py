@@ -24,7 +24,7 @@ from tests.test_browser import (
     open_page,
     viewport,  # noqa: F401
 )
-from tests.tiny import picture, tiny_models
+from tests.tiny import DOMAIN, picture, tiny_models
 
 pytestmark = test_browser.pytestmark
 
@@ -79,7 +79,8 @@ def test_one_press_runs_all_methods(browser, url, viewport, tmp_path):  # noqa: 
         expect(card(page, method)).to_contain_text("Once a prompt")
         expect(page.get_by_alt_text(f"Before the edit by {method}")).to_be_visible()
         expect(page.get_by_alt_text(f"After the edit by {method}")).to_be_visible()
-    expect(card(page, "mapper")).to_contain_text("No mapper is trained for this prompt")
+    expect(state(page)).to_contain_text(f"0.png, “{DOMAIN.suggestions[0]}”, strength 1")
+    expect(card(page, "mapper")).to_contain_text("These words have no network of their own")
     expect(card(page, "direction")).to_contain_text("styleclip relevance")
     for label, name in (("Sheet (PNG)", "png"), ("Table (CSV)", "csv"), ("Table (JSON)", "json")):
         with page.expect_download() as download:

@@ -1,49 +1,41 @@
-"""What the page and the public endpoints do with a request: one function for both.
-
-Requests come unprocessed (a path instead of pixels), so that every refusal is one of our sentences
-instead of the framework's, and the same on the page and over the network.
-"""
+"""What the page and the public endpoints do with a `Request`: one set of functions for both."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 
 from clipinverter.errors import UserError
-from clipinverter.photo.align import NoFaceError
 from clipinverter.photo.faces import turn_of
 from clipinverter.photo.load import MissingPhotoError, load_photo
 from clipinverter.photo.metadata import METHOD, SaveError, sign
-from clipinverter.request import check_prompt, check_strength
+from clipinverter.request import Request
 from clipinverter.ui import text
-from clipinverter.ui.uploads import path_of
+from clipinverter.ui.previews import streamed
+from clipinverter.ui.uploads import UploadError
 
 if TYPE_CHECKING:
-    from clipinverter.editor import Edit, Editor, Inversion, OnStep
-    from clipinverter.photo.faces import Point
+    from clipinverter.editor import Editor
+    from clipinverter.methods.base import OnPreview, OnStep
+    from clipinverter.results import Edit, Inversion
 
 log = logging.getLogger(__name__)
 
-OnPreview = Callable[[Image.Image, Image.Image], None]
+EVERY = 0.3  # seconds between two looks at what is being learned
 
-
-class Refusal(Exception):
-    """A request that can't be met; the message is a sentence for the visitor."""
-
-
-class NoFace(Refusal):
-    """No face was found: the visitor may show where it is."""
+GetEditor = Callable[[], "Editor"]
 
 
 class Answer(NamedTuple):
-    """before and after as RGB pictures of one size, and what `describe` says about them.
+    """before and after as RGB pictures, and what `describe` says about them.
 
-    They are the model's own pictures, or the whole photo before and after.
+    They are the model's own pictures, or the whole photo before and after. `before` is what the
+    model makes of the photo without words; `crop` is the photo itself where the face is.
     """
 
     before: Image.Image
@@ -52,93 +44,186 @@ class Answer(NamedTuple):
     info: dict[str, Any]
 
 
-def answer(
-    get_editor: "Callable[[], Editor]",
-    photo: dict[str, Any] | None,
-    prompt: str | None,
-    strength: float,
-    align: str,
+@dataclass(frozen=True)
+class Opened:
+    """A request with its photo inverted.
+
+    Attributes:
+        inversion: the quick one.
+        learnable: the request asks for tuning, and this photo needs it.
+    """
+
+    editor: "Editor"
+    request: Request
+    inversion: "Inversion"
+    learnable: bool
+
+    @cached_property
+    def photo(self) -> Image.Image:
+        """The whole photo, decoded once."""
+        return load_photo(self.request.photo)
+
+    @property
+    def learned(self) -> "Inversion | None":
+        """The tuned inversion if it is there already; never computes."""
+        if not self.learnable:
+            return None
+        return self.editor.tuned(self.inversion, self.request.detail)
+
+    def learn(self, on_step: "OnStep | None", on_preview: "OnPreview | None") -> "Inversion":
+        """Teaches the generator this photo; takes seconds."""
+        return self.editor.tune(self.inversion, on_step, on_preview, self.request.detail)
+
+
+def open_request(
+    get_editor: GetEditor,
+    request: Request,
     on_step: "OnStep | None" = None,
-    face: int | None = 0,
-    eyes: "Sequence[Point]" = (),
-    paste: bool = False,
-    on_preview: OnPreview | None = None,
-) -> Answer:
-    """Inverts and edits. A prompt of None asks for the inversion alone.
+    photo: Image.Image | None = None,
+) -> Opened:
+    """Inverts the photo of a request.
 
     Args:
-        photo: an uploaded file as the framework describes it; see `uploads.path_of`.
-        eyes: with align "eyes", the points that `Editor.invert` takes in its place.
-        paste: give the whole photo back, with the edited face in it.
-        on_preview: called with the picture before and a small one after the edit while that is
-            drawn, see `Editor.edit`; not if the whole photo is asked for.
-        Others as for `Editor.invert` and `Editor.edit`.
+        photo: the decoded photo, if the caller has it.
 
     Raises:
-        Refusal: with a sentence for the visitor. Anything unexpected is logged and refused too.
+        UserError: no face, a damaged file, a model without faces to put back, …
     """
-    with refusals():
-        if prompt is not None:
-            prompt, strength = check_prompt(prompt), check_strength(strength)
-        if not isinstance(paste, bool):
-            raise Refusal(text.UNKNOWN_PASTE)
-        editor, inversion = invert(get_editor, photo, align, on_step, face, eyes)
-        if paste and not editor.models.domain.aligned:
-            raise Refusal(text.NO_FACES)
-        edit = None
-        if prompt is not None:
-            show = partial(on_preview, inversion.image) if on_preview and not paste else None
-            edit = editor.edit(inversion, prompt, strength, on_step, show)
-        info = describe(editor, inversion, edit)
-        before, after = inversion.image, edit.image if edit else inversion.image.copy()
-        if paste:
-            before, after = _pasted(path_of(photo), inversion, after, info, on_step)
-        return Answer(before, sign(after, info), inversion.crop, info)
-
-
-def invert(
-    get_editor: "Callable[[], Editor]",
-    photo: dict[str, Any] | None,
-    align: str,
-    on_step: "OnStep | None" = None,
-    face: int | None = 0,
-    eyes: "Sequence[Point]" = (),
-) -> "tuple[Editor, Inversion]":
-    """The editor, and the picture in its terms; arguments as for `answer`. To be called within `refusals`."""
-    path = str(path_of(photo))
-    if align == "eyes" and len(eyes) < 2:
-        raise Refusal(text.TAP_EYES)
-    if align not in ("auto", "eyes", "none"):
-        raise Refusal(text.UNKNOWN_ALIGN)
     editor = get_editor()
-    where = tuple(eyes) if align == "eyes" else align
-    return editor, editor.invert(path, where, on_step, _index(face))
+    if request.paste and not editor.models.domain.aligned:
+        raise UserError(text.NO_FACES)
+    if request.paste and photo is None:
+        photo = load_photo(request.photo)
+    # Of a file that it knows the Editor needs the pixels no more; so it is given the file.
+    source = request.photo if photo is None else photo
+    inversion = editor.invert(source, request.where, on_step, request.face)
+    learnable = request.tune and editor.needs_tuning(inversion)
+    opened = Opened(editor, request, inversion, learnable)
+    if photo is not None:
+        opened.__dict__["photo"] = photo
+    return opened
+
+
+def answer(
+    opened: Opened,
+    inversion: "Inversion",
+    on_step: "OnStep | None" = None,
+    on_preview: "OnPreview | None" = None,
+) -> Answer:
+    """Draws what a request asks for.
+
+    Args:
+        inversion: the quick or the tuned one of the request.
+        on_preview: called with a small picture while a large one is drawn; not if the whole photo
+            is asked for.
+    """
+    editor, request = opened.editor, opened.request
+    before, edit = inversion.unedited, None
+    after = before
+    if request.prompt is not None:
+        show = None if request.paste else on_preview
+        edit = editor.edit(inversion, request.prompt, request.strength, on_step, show)
+        if request.paste:
+            edit = editor.paste(opened.photo, edit, on_step)
+        after = edit.image
+    if request.paste:
+        before = opened.photo
+        after = after if edit else before
+    info = describe(editor, inversion, edit)
+    return Answer(before, sign(after.copy() if edit is None else after, info), inversion.crop, info)
+
+
+def answers(get_editor: GetEditor, request: Request) -> Iterator[Answer]:
+    """The edit of the quick inversion, and again about every second while the photo is learned with
+    `learning` in its info, from 0 to 1; at the end the edit of the photo itself.
+
+    There is only one answer if the photo needs no tuning or was learned before.
+    """
+    opened = open_request(get_editor, request)
+    if (learned := opened.learned) is None:
+        sketch = answer(opened, opened.inversion)
+        yield sketch
+        if not opened.learnable:
+            return
+        for news in learning(opened, every=1.0):
+            if news.inversion:
+                learned = news.inversion
+            else:
+                yield sketch._replace(info=sketch.info | {"learning": round(news.progress, 3)})
+    yield answer(opened, learned)
+
+
+class Learning(NamedTuple):
+    """How learning a photo is going: the share done, the latest preview, the result at the end."""
+
+    progress: float = 0.0
+    preview: Image.Image | None = None
+    inversion: "Inversion | None" = None
+
+
+def learning(
+    opened: Opened, stopped: Callable[[], bool] = lambda: False, every: float = EVERY
+) -> Iterator[Learning]:
+    """Tunes in a thread and says how it goes. Closing the iterator ends it within a step.
+
+    Args:
+        stopped: asked at every step whether to end.
+        every: seconds between two looks.
+
+    Raises:
+        Stopped: `stopped` said so.
+    """
+    from clipinverter.methods.base import Stopped, progress_of
+
+    def work(give: Callable[[Learning], None]) -> Learning:
+        latest = Learning()
+
+        def tell(**changed: Any) -> None:
+            nonlocal latest
+            if stopped():
+                raise Stopped
+            latest = latest._replace(**changed)
+            give(latest)
+
+        def on_step(name: str) -> None:
+            tell(progress=progress_of(name) or latest.progress)
+
+        return Learning(1.0, None, opened.learn(on_step, lambda image: tell(preview=image)))
+
+    last = float("-inf")
+    for news in streamed(work, gone=Stopped):
+        now = time.monotonic()
+        if news.inversion or now - last >= every:
+            last = now
+            yield news
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns every failure inside into a Refusal with a sentence for the visitor."""
-    from clipinverter.weights.files import CheckpointError  # slow: it needs PyTorch
-
+    """Lets only errors through that are a sentence for the visitor."""
     try:
         yield
-    except NoFaceError as error:
-        raise NoFace(str(error)) from None
-    except CheckpointError as error:  # it names files of the server
+    except Exception as error:
+        raise _sentence(error) from None
+
+
+def _sentence(error: Exception) -> UserError:
+    """What the visitor is told; whoever runs the server finds the rest in its log."""
+    from clipinverter.weights.files import CheckpointError  # slow: it needs PyTorch
+
+    if isinstance(error, CheckpointError):  # it names files of the server
         log.error("The weights can't be used: %s", error)
-        raise Refusal(text.NO_WEIGHTS) from None
-    except MissingPhotoError:  # deleted since the request was checked
-        raise Refusal(text.PICTURE_GONE) from None
-    except (SaveError, OSError) as error:  # a full disk, in most cases; it names files, too
+        return UserError(text.NO_WEIGHTS)
+    if isinstance(error, MissingPhotoError):  # deleted since the request was checked
+        return UploadError(text.PICTURE_GONE)
+    if isinstance(error, SaveError | OSError):  # a full disk, in most cases; it names files, too
         log.error("The server can't write or read: %s", error)
-        raise Refusal(text.NO_ROOM) from None
-    except UserError as error:
-        raise Refusal(str(error)) from None
-    except Refusal:
-        raise
-    except Exception:  # a bug, or a machine out of memory: the server has to go on
-        log.exception("an edit failed")
-        raise Refusal(text.WENT_WRONG) from None
+        return UserError(text.NO_ROOM)
+    if isinstance(error, UserError):
+        return error
+    # A bug, or a machine out of memory: the server has to go on.
+    log.error("a request failed", exc_info=error)
+    return UserError(text.WENT_WRONG)
 
 
 def describe(
@@ -155,6 +240,7 @@ def describe(
         "method": METHOD,
         "model": domain.name,
         "image_size": domain.image_size,
+        "tuned": inversion.tuning is not None,
         "faces": len(inversion.faces) or None,
         "face": inversion.face if inversion.faces else None,
         "turned": turn_of(inversion.faces[inversion.face]) if inversion.faces else 0,
@@ -164,30 +250,3 @@ def describe(
     if edit is not None:
         info |= {"prompt": edit.prompt, "strength": edit.strength, "truncated": edit.truncated}
     return info
-
-
-def _pasted(
-    path: Path,
-    inversion: "Inversion",
-    after: Image.Image,
-    info: dict[str, Any],
-    on_step: "OnStep | None",
-) -> tuple[Image.Image, Image.Image]:
-    """The photo, and the photo with the face after the edit in it; adds the stage to `info`."""
-    from clipinverter.photo.paste import paste
-
-    if on_step:
-        on_step("paste")
-    start = time.perf_counter()
-    photo = load_photo(path)
-    whole = paste(photo, inversion, after)
-    info["stages"].append("paste")
-    info["timings_ms"]["paste"] = round((time.perf_counter() - start) * 1000, 1)
-    return photo, whole
-
-
-def _index(face: Any) -> Any:
-    """JSON knows no whole numbers; no number at all means the largest face."""
-    if face is None:
-        return 0
-    return int(face) if isinstance(face, float) and face.is_integer() else face

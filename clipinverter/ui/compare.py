@@ -1,8 +1,7 @@
 """The comparison on the page and as an endpoint: all methods on the picture at hand, a card each."""
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from threading import Event
@@ -11,16 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gradio as gr
 from PIL import Image
 
+from clipinverter.errors import UserError
 from clipinverter.methods.names import TITLES
-from clipinverter.ui import api, layout, text
+from clipinverter.request import Request
+from clipinverter.ui import api, layout, shown, stage, text
+from clipinverter.ui.looks import Look, looks
+from clipinverter.ui.receive import DEFAULTS, Defaults, receive
 
 if TYPE_CHECKING:
-    from clipinverter.editor import Editor
-    from clipinverter.methods.comparison import Card, Comparison
+    from clipinverter.methods.comparison import Card
 
 # A lane of its own: the Editor gives edits of others their turn between two steps of a comparison.
 QUEUE = {"concurrency_id": "compare", "concurrency_limit": 1}
-DEFAULTS = (None, None, 1.0, "auto", 0)  # of the endpoint, in its order
 IDEAS = {
     "clipinverter": "one pass of an encoder for any words",
     "mapper": "a network trained for these words alone",
@@ -38,7 +39,8 @@ ENDPOINT = (
     "global direction and latent optimisation. Streams: every answer holds the picture before, the "
     "picture of each method as far as there is one, and as JSON a row for each method with its "
     "`state` (waiting, running, done, stopped, failed), a `note`, `clip_gain`, `identity`, and "
-    "times in ms, of which `kept` names those of an earlier edit. Arguments as for /edit."
+    "times in ms, of which `kept` names those of an earlier edit. Arguments as for /edit; the photo "
+    "is learned first, and all four methods draw it alike."
 )
 
 
@@ -48,20 +50,21 @@ class Widgets(NamedTuple):
     start: gr.Button
     stop: gr.Button
     status: gr.HTML
-    pictures: dict[str, gr.ImageSlider]
+    pictures: dict[str, gr.HTML]
     words: dict[str, gr.HTML]
     files: dict[str, gr.DownloadButton]
 
 
-def add(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> None:
+def add(on: layout.Widgets, get_editor: api.GetEditor, inputs: Sequence[Any]) -> None:
     """Draws the section into the current `gr.Blocks`, brings it to life and adds the endpoint `/compare`.
 
     Args:
         on: the widgets of the page; the comparison takes its picture, words and strength.
         get_editor: as for `demo.create_demo`.
+        inputs: the arguments of the endpoint.
     """
     _connect_page(_draw(), on, get_editor)
-    _connect_endpoint(on, get_editor)
+    _connect_endpoint(on, get_editor, inputs)
 
 
 def _draw() -> Widgets:
@@ -75,15 +78,8 @@ def _draw() -> Widgets:
         with gr.Row():
             for name, title in TITLES.items():
                 with gr.Column(min_width=230, elem_classes="card"):
-                    pictures[name] = gr.ImageSlider(
-                        label=title,
-                        format="png",
-                        type="pil",
-                        interactive=False,
-                        buttons=[],
-                        max_height=320,
-                        elem_id=f"compare-{name}",
-                        elem_classes="before-after",
+                    pictures[name] = stage.draw(
+                        *text.SIDES, empty=title, by=name, elem_id=f"compare-{name}"
                     )
                     words[name] = gr.HTML(_card(name), padding=False)
         with gr.Row():
@@ -96,7 +92,7 @@ def _draw() -> Widgets:
     return Widgets(start, stop, status, pictures, words, files)
 
 
-def _connect_page(own: Widgets, on: layout.Widgets, get_editor: "Callable[[], Editor]") -> None:
+def _connect_page(own: Widgets, on: layout.Widgets, get_editor: api.GetEditor) -> None:
     def prepare() -> dict[Any, Any]:
         """Before the queue, so that Stop works while others are still first."""
         waiting = {own.words[name]: _card(name, "Waiting") for name in TITLES}
@@ -107,43 +103,17 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: "Callable[[], Ed
             own.status: text.status("Comparing …"),
         }
 
-    def run(
-        photo: Any, prompt: Any, strength: Any, align: Any, pointing: Any, face: Any, stop: Event
-    ) -> Iterator[dict[Any, Any]]:
+    def run(given: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
         over = {own.stop: gr.Button(interactive=False), own.start: gr.Button(interactive=True)}
         try:
-            yield from _shown(
-                _run(get_editor, photo, prompt, strength, align, pointing.eyes, face, stop)
-            )
-        except api.Refusal as refusal:
+            with api.refusals():
+                given = given | {on.prompt: given[on.prompt] or ""}
+                request = shown.requested(on, given)
+                yield from _shown(own, request, looks(get_editor, request, given[stopping]))
+            yield over
+        except UserError as refusal:
             blank = {own.words[name]: _card(name) for name in TITLES}
             yield blank | over | {own.status: text.status(str(refusal), failed=True)}
-        else:
-            yield over
-
-    def _shown(run: "Iterator[tuple[Any, Sequence[Card]]]") -> Iterator[dict[Any, Any]]:
-        before: dict[str, Card] = {}
-        saved = _Pictures(own.files["png"].GRADIO_CACHE)
-        for inversion, cards in run:
-            update: dict[Any, Any] = {}
-            for card in cards:
-                last = before.get(card.method)
-                if card is last:
-                    continue
-                update[own.words[card.method]] = _words(card)
-                after = card.image
-                if last is None or after is not last.image:
-                    first = saved("before", inversion.image)
-                    pair = after and (first, saved(card.method, after))
-                    update[own.pictures[card.method]] = pair
-                before[card.method] = card
-            if update:
-                yield update
-        stopped = any(card.state == "stopped" for card in cards)
-        update = {own.status: text.status("Stopped." if stopped else "All four are through.")}
-        for kind, path in _write(inversion, cards, saved.folder).items():
-            update[own.files[kind]] = gr.DownloadButton(value=path, interactive=True)
-        yield update
 
     stopping = gr.State(None)
     outputs = [
@@ -152,49 +122,75 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: "Callable[[], Ed
     ]  # fmt: skip
     private = {"api_visibility": "private", "show_progress": "hidden"}
     begin = own.start.click(prepare, None, [stopping, *outputs], queue=False, **private)
-    begin.then(
-        run,
-        [on.photo, on.prompt, on.strength, on.align, on.pointing, on.face, stopping],
-        outputs,
-        preprocess=False,
-        **QUEUE,
-        **private,
-    )
+    inputs = {
+        on.photo, on.prompt, on.strength, on.align, on.pointing, on.face, on.paste, on.plain, stopping
+    }  # fmt: skip
+    begin.then(run, inputs, outputs, preprocess=False, **QUEUE, **private)
     own.stop.click(
         lambda stop: stop.set() if stop else None, stopping, None, queue=False, **private
     )
 
 
-def _connect_endpoint(on: layout.Widgets, get_editor: "Callable[[], Editor]") -> None:
+def _shown(own: Widgets, request: Request, seen: Iterator[Look]) -> Iterator[dict[Any, Any]]:
+    """What a comparison changes on the page, look by look."""
+    what = f"{request.photo.name}, “{request.prompt}”, strength {request.strength:g}"
+    before: dict[str, Any] = {}
+    saved = _Pictures(own.files["png"].GRADIO_CACHE)
+    for look in seen:
+        if look.learning < 1:
+            percent = round(100 * look.learning)
+            yield {own.status: text.status(f"{what}. Learning this face first: {percent} %")}
+            continue
+        update: dict[Any, Any] = {}
+        for card in look.cards:
+            name, after = card.method, look.after[card.method]
+            last, shown_before = before.get(name, (None, None))
+            if card is not last:
+                update[own.words[name]] = _words(card, look.trained)
+            if after is not shown_before:
+                show = own.pictures[name]
+                update[show] = after and stage.pair(show, look.before, after)
+            before[name] = card, after
+        if update:
+            yield update | {own.status: text.status(f"Comparing {what} …")}
+    stopped = any(card.state == "stopped" for card in look.cards)
+    line = f"Stopped. {what}" if stopped else f"All four are through. {what}"
+    update = {own.status: text.status(line)}
+    for kind, path in _write(look.inversion, look.cards, saved.folder).items():
+        update[own.files[kind]] = gr.DownloadButton(value=path, interactive=True)
+    yield update
+
+
+def _connect_endpoint(on: layout.Widgets, get_editor: api.GetEditor, inputs: Sequence[Any]) -> None:
     def compare(
         image: Any,
         prompt: Any,
-        strength: Any = DEFAULTS[2],
-        align: Any = DEFAULTS[3],
-        face: Any = DEFAULTS[4],
+        strength: Any = DEFAULTS.strength,
+        align: Any = DEFAULTS.align,
+        paste: Any = DEFAULTS.paste,
+        face: Any = DEFAULTS.face,
+        tune: Any = DEFAULTS.tune,
+        detail: Any = DEFAULTS.detail,
     ) -> Iterator[tuple]:
         from clipinverter.methods.comparison import row
 
-        align = "" if align == "eyes" else align  # which only the page can ask for
+        given = Defaults(image, prompt or "", strength, align, paste, face, tune, detail)
         saved = _Pictures(on.download.GRADIO_CACHE)
         try:
-            for inversion, cards in _run(get_editor, image, prompt, strength, align, (), face):
-                edits = [card.image and saved(card.method, card.image) for card in cards]
-                before = saved("before", inversion.image)
-                yield (before, *edits, [row(card) for card in cards])
-        except api.Refusal as refusal:
+            with api.refusals():
+                for look in looks(get_editor, receive(given)):
+                    edits = [after and saved(name, after) for name, after in look.after.items()]
+                    rows = [row(card) for card in look.cards]
+                    if look.learning < 1:
+                        rows = [r | {"note": f"learning {look.learning:.0%}"} for r in rows]
+                    yield (saved("before", look.before), *edits, rows)
+        except UserError as refusal:
             raise gr.Error(str(refusal), print_exception=False) from None
 
     pictures = [gr.Image(label=name, format="png", visible=False) for name in ("before", *TITLES)]
     gr.Button(visible=False).click(
         compare,
-        [
-            on.photo,
-            on.prompt,
-            on.strength,
-            gr.Radio(["auto", "none"], value="auto", label="align", visible=False),
-            gr.Number(0, precision=0, label="face", visible=False),
-        ],
+        list(inputs),
         [*pictures, gr.JSON(label="methods", visible=False)],
         preprocess=False,
         api_name="compare",
@@ -203,41 +199,14 @@ def _connect_endpoint(on: layout.Widgets, get_editor: "Callable[[], Editor]") ->
     )
 
 
-@lru_cache(maxsize=1)
-def _comparison(editor: "Editor") -> "Comparison":
-    """Kept, since the methods keep what they found."""
-    from clipinverter.methods.comparison import Comparison
-
-    return Comparison(editor)
-
-
-def _run(
-    get_editor: "Callable[[], Editor]",
-    photo: Any,
-    prompt: Any,
-    strength: Any,
-    align: Any,
-    eyes: Sequence[Any],
-    face: Any,
-    stop: Event | None = None,
-) -> "Iterator[tuple[Any, Sequence[Card]]]":
-    """The inversion with every look at the cards. Raises `api.Refusal`."""
-    from clipinverter.request import check_prompt, check_strength
-
-    with api.refusals():
-        prompt, strength = check_prompt(prompt), check_strength(strength)
-        editor, inversion = api.invert(get_editor, photo, align, None, face, eyes)
-        cards = _comparison(editor).run(inversion, prompt, strength, stop)
-        try:
-            for card in cards:
-                yield inversion, card
-        finally:
-            cards.close()
-
-
-def _words(card: "Card") -> str:
+def _words(card: "Card", trained: Sequence[str]) -> str:
+    """What a card says; for the mapper without these words, the words that it has."""
     from clipinverter.methods.report import lines
 
+    if card.state == "failed" and card.method == "mapper":
+        offered = "; ".join(f"“{prompt}”" for prompt in trained)
+        note = f"{text.NO_MAPPER} {text.TRY_INSTEAD.format(prompts=offered) if trained else ''}"
+        return _card(card.method, note.strip(), failed=True)
     if card.state == "running":
         note = text.stage_name(card.note) if card.note else "Running"
         return _card(card.method, note, progress=card.progress)

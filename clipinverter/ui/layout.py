@@ -1,4 +1,8 @@
-"""What is on the page, and where; `demo.py` brings it to life."""
+"""What is on the page, and where; `demo.py` brings it to life.
+
+On a desktop the stage is on the left and the controls are on the right. On a phone the stage stays
+at the top while the controls scroll below it.
+"""
 
 from typing import NamedTuple
 
@@ -6,14 +10,17 @@ import gradio as gr
 
 from clipinverter.domains import Domain
 from clipinverter.request import MAX_STRENGTH
-from clipinverter.ui import text
+from clipinverter.ui import stage, text
 from clipinverter.ui.pointing import Pointing
+from clipinverter.ui.visit import Visit
 
 
 class Widgets(NamedTuple):
     """The components that events read or write."""
 
     photo: gr.Image
+    upload: gr.UploadButton
+    examples: "gr.Examples | None"
     prompt: gr.Textbox
     chips: gr.Dataset
     align: gr.Radio
@@ -21,117 +28,158 @@ class Widgets(NamedTuple):
     pick: gr.Image
     face: gr.Radio
     paste: gr.Checkbox
-    result: gr.ImageSlider
+    plain: gr.Checkbox
+    result: gr.HTML
+    learning: gr.HTML
+    stop: gr.Button
+    again: gr.Button
     strength: gr.Slider
     status: gr.HTML
     download: gr.DownloadButton
     crop: gr.Image
     info: gr.JSON
+    visit: gr.State
 
 
 def draw(domain: Domain) -> Widgets:
-    """Draws the page into the current `gr.Blocks`. On a phone the two columns become one."""
+    """Draws the page into the current `gr.Blocks`."""
     intro = text.INTRO if domain.aligned else text.INTRO_WITHOUT_FACES
     gr.HTML(f"<h1>CLIPInverter</h1><p>{intro}</p>", elem_id="head", padding=False)
+    drawn: dict[str, object] = {}
     with gr.Row(elem_id="main"):
-        with gr.Column(scale=4, min_width=320):
-            photo = gr.Image(
-                type="filepath",
-                format="png",
-                label="Portrait" if domain.aligned else "Picture",
-                sources=["upload", "webcam", "clipboard"],
-                buttons=[],
-                height=260,
-                alt_text="The portrait to edit",
-                elem_id="photo",
-            )
-            if domain.examples:
-                gr.Examples(
-                    [[str(path)] for path in domain.examples],
-                    inputs=photo,
-                    label="Examples",
-                    cache_examples=False,
-                    elem_id="examples",
-                    api_visibility="private",
-                )
-            prompt = gr.Textbox(
-                label="How should the person look?" if domain.aligned else "How should it look?",
-                placeholder=domain.suggestions[0] if domain.suggestions else "",
-                submit_btn="Edit",
-                lines=1,
-                max_lines=4,
-                elem_id="prompt",
-            )
-            chips = gr.Dataset(
-                components=[gr.Textbox(visible=False)],
-                samples=[[suggestion] for suggestion in domain.suggestions],
-                label="Suggestions",
-                elem_id="chips",
-            )
-            align = gr.Radio(
-                [
-                    ("Find it", "auto"),
-                    ("I’ll show it", "eyes"),
-                    ("It is cut out already", "none"),
-                ],
-                value="auto",
-                label="Where is the face?",
-                visible=domain.aligned,
-                elem_id="align",
-            )
-            pointing = gr.State(Pointing())
-            pick = gr.Image(
-                label=text.PICK_EYES,
-                format="jpeg",
-                interactive=False,
-                visible=False,
-                buttons=[],
-                alt_text="The picture, to point at the face",
-                elem_id="pick",
-            )
-            face = gr.Radio([("1", 0)], value=0, label="Which face?", visible=False, elem_id="face")
-            paste = gr.Checkbox(
-                label="Put the face back into the whole picture",
-                value=False,
-                visible=domain.aligned,
-                elem_id="paste",
-            )
-        with gr.Column(scale=5, min_width=320):
-            result = gr.ImageSlider(
-                label="Before and after",
-                format="png",
-                type="pil",
-                interactive=False,
-                buttons=["fullscreen"],
-                max_height=520,
-                elem_id="result",
-            )
-            strength = gr.Slider(
-                0,
-                MAX_STRENGTH,
-                value=1,
-                step=0.05,
-                label="Strength",
-                info="0: as the model draws the picture · 1: the published method",
-                elem_id="strength",
-            )
-            status = gr.HTML(text.status(text.START), elem_id="status", padding=False)
-            download = gr.DownloadButton("Download the picture", interactive=False, size="md")
+        with gr.Column(scale=13, min_width=320, elem_id="stage-column"):
+            drawn |= _stage()
+        with gr.Column(scale=8, min_width=320, elem_id="controls"):
+            drawn |= _pointing() | _files() | _words(domain)
+            drawn |= _photo(domain) | _options(domain)
     gr.Markdown(f"{domain.note} {text.PRIVACY}", elem_id="note")
     with gr.Accordion("Details", open=False, elem_id="details"):
-        with gr.Row():
-            crop = gr.Image(
-                label="What the encoder sees",
-                format="png",
-                interactive=False,
-                height=260,
-                buttons=[],
-                alt_text="The aligned cut-out of the picture",
-                min_width=260,
-            )
-            info = gr.JSON(label="Stages and times (ms)", min_width=260)
-        gr.Markdown(text.HOW_IT_WORKS)
-    return Widgets(
-        photo, prompt, chips, align, pointing, pick, face, paste,
-        result, strength, status, download, crop, info,
-    )  # fmt: skip
+        drawn |= _details()
+    visit = gr.State(Visit(), delete_callback=Visit.leave)
+    return Widgets(**drawn, pointing=gr.State(Pointing()), visit=visit)
+
+
+def _stage() -> dict[str, object]:
+    result = stage.draw(*text.SIDES, empty=text.START, elem_id="result")
+    with gr.Row(elem_id="learning-row", equal_height=True):
+        learning = gr.HTML(elem_id="learning", padding=False)
+        stop = gr.Button("Stop", visible=False, scale=0, min_width=88, elem_id="stop")
+        again = gr.Button("Try again", visible=False, scale=0, min_width=110, elem_id="again")
+    status = gr.HTML(text.status(text.START), elem_id="status", padding=False)
+    return {"result": result, "learning": learning, "stop": stop, "again": again, "status": status}
+
+
+def _pointing() -> dict[str, object]:
+    """First among the controls: what has to be tapped must be in sight."""
+    pick = gr.Image(
+        label=text.PICK_EYES,
+        format="jpeg",
+        interactive=False,
+        visible=False,
+        buttons=[],
+        alt_text="The picture, to point at the face",
+        elem_id="pick",
+    )
+    face = gr.Radio([("1", 0)], value=0, label="Which face?", visible=False, elem_id="face")
+    return {"pick": pick, "face": face}
+
+
+def _files() -> dict[str, object]:
+    with gr.Row(elem_id="files"):
+        upload = gr.UploadButton(
+            "Use your own photo", file_types=["image"], variant="primary", size="md",
+            scale=2, min_width=150, elem_id="upload",
+        )  # fmt: skip
+        download = gr.DownloadButton("Download", interactive=False, size="md", min_width=100)
+    return {"upload": upload, "download": download}
+
+
+def _words(domain: Domain) -> dict[str, object]:
+    prompt = gr.Textbox(
+        label="How should the person look?" if domain.aligned else "How should it look?",
+        placeholder=domain.suggestions[0] if domain.suggestions else "",
+        submit_btn="Edit",
+        lines=1,
+        max_lines=4,
+        elem_id="prompt",
+    )
+    strength = gr.Slider(
+        0,
+        MAX_STRENGTH,
+        value=1,
+        step=0.05,
+        label="Strength",
+        info="0: no change · 1: as published · 2: exaggerated",
+        elem_id="strength",
+    )
+    chips = gr.Dataset(
+        components=[gr.Textbox(visible=False)],
+        samples=[[suggestion] for suggestion in domain.suggestions],
+        label="Suggestions",
+        elem_id="chips",
+    )
+    return {"prompt": prompt, "strength": strength, "chips": chips}
+
+
+def _photo(domain: Domain) -> dict[str, object]:
+    photo = gr.Image(
+        type="filepath",
+        format="png",
+        label="Your photo" if domain.aligned else "Your picture",
+        sources=["upload", "webcam", "clipboard"],
+        buttons=[],
+        height=172,
+        alt_text="The portrait to edit",
+        elem_id="photo",
+    )
+    examples = None
+    if domain.examples:
+        examples = gr.Examples(
+            [[str(path)] for path in domain.examples],
+            inputs=photo,
+            label="Examples",
+            cache_examples=False,
+            examples_per_page=24,
+            elem_id="examples",
+            api_visibility="private",
+        )
+    return {"photo": photo, "examples": examples}
+
+
+def _options(domain: Domain) -> dict[str, object]:
+    align = gr.Radio(
+        [("Find it", "auto"), ("I’ll show it", "eyes"), ("Already cropped", "none")],
+        value="auto",
+        label="Where is the face?",
+        visible=domain.aligned,
+        elem_id="align",
+    )
+    paste = gr.Checkbox(
+        label="Put the face back into the whole picture",
+        value=False,
+        visible=domain.aligned,
+        elem_id="paste",
+    )
+    plain = gr.Checkbox(
+        label="Plain model (as published)",
+        info="A look-alike from one pass, without learning your photo",
+        value=False,
+        elem_id="plain",
+    )
+    return {"align": align, "paste": paste, "plain": plain}
+
+
+def _details() -> dict[str, object]:
+    with gr.Row():
+        crop = gr.Image(
+            label="What the encoder sees",
+            format="png",
+            interactive=False,
+            height=260,
+            buttons=[],
+            alt_text="The aligned cut-out of the picture",
+            min_width=260,
+        )
+        info = gr.JSON(label="Stages and times (ms)", min_width=260)
+    gr.Markdown(text.HOW_IT_WORKS)
+    return {"crop": crop, "info": info}

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw, ImageFont
 
 from clipinverter.photo.load import load_photo
+from clipinverter.request import Point
 
-Point = tuple[float, float]
 SIDE = 1024  # pixels of the longer side
 ACCENT, PLAIN, INK = "#0f766e", "#ffffff", "#1c1917"
 
@@ -43,10 +43,10 @@ class Pointing(NamedTuple):
 
 
 def numbered(
-    path: Path, boxes: Sequence[Sequence[float]], chosen: int
+    photo: Path | Image.Image, boxes: Sequence[Sequence[float]], chosen: int
 ) -> tuple[Image.Image, Pointing]:
     """The photo with a numbered frame around each face."""
-    image, scale = _reduced(path)
+    image, scale = _reduced(photo)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(max(18, max(image.size) // 28))
     for number, box in enumerate(boxes):
@@ -64,9 +64,9 @@ def numbered(
     return image, Pointing(scale, tuple(map(tuple, boxes)))
 
 
-def to_tap(path: Path, eyes: Sequence[Point] = ()) -> tuple[Image.Image, Pointing]:
+def to_tap(photo: Path | Image.Image, eyes: Sequence[Point] = ()) -> tuple[Image.Image, Pointing]:
     """The photo with a ring around every eye that was tapped."""
-    image, scale = _reduced(path)
+    image, scale = _reduced(photo)
     draw = ImageDraw.Draw(image)
     radius = max(image.size) / 60
     for x, y in eyes:
@@ -75,8 +75,9 @@ def to_tap(path: Path, eyes: Sequence[Point] = ()) -> tuple[Image.Image, Pointin
     return image, Pointing(scale, (), tuple(eyes))
 
 
-def _reduced(path: Path) -> tuple[Image.Image, float]:
-    photo = load_photo(path)
+def _reduced(photo: Path | Image.Image) -> tuple[Image.Image, float]:
+    if not isinstance(photo, Image.Image):
+        photo = load_photo(photo)
     image = photo.copy()
     image.thumbnail((SIDE, SIDE))
     return image, image.width / photo.width

@@ -1,30 +1,30 @@
 """The words of the page: everything that a visitor reads about a result."""
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
 from clipinverter.request import turned
 
-INTRO = (
-    "Add a portrait and say in words how the person should look. The slider sets how strongly your "
-    "words act."
-)
+INTRO = "Say in words how the person should look, and drag the slider to make your words act more or less."
 INTRO_WITHOUT_FACES = "Add a picture and say in words how it should look. The slider sets how strongly your words act."
 HOW_IT_WORKS = """
 1. **Inversion.** The face is cut out as in the FFHQ data set. An encoder (e4e) turns it into
    feature maps (*trunk*) and those into one latent vector for each layer of the generator
    (*heads*). What the generator draws from them is the picture before the edit.
+   Then the generator learns this one photo (*pivotal tuning*), and what it still can't draw is
+   taken from the photo where your words change nothing.
 2. **Text.** CLIP turns the prompt into a vector. The *adapter* changes the feature maps by it, and
    the same heads turn those into a *residual* for the latent vectors.
 3. **Picture.** The *generator* draws the latent vectors plus the strength times a tenth of the
    residual, while the *remapper* pulls its layers towards the text by the same strength.
 
-Strength 0 is the inversion itself, 1 the published method, 2 an exaggeration. Every stage is kept:
+Strength 0 is the photo itself, 1 the published strength, 2 an exaggeration. Every stage is kept:
 another prompt does not repeat the inversion, and another strength runs only the generator.
 
 The authors' own model for photographs of faces (FFHQ, 1024 px) is not part of this project; whoever
-runs this page can fetch it by `python -m clipinverter download faces`.
+runs this page can add it.
 
 Baykal et al., *CLIP-Guided StyleGAN Inversion for Text-Driven Real Image Editing*, ACM Transactions
 on Graphics, 2023.
@@ -42,26 +42,48 @@ ENDPOINT = (
     'words, e.g. "a smiling woman with red hair". strength: from 0, the picture as the model draws '
     'it, to 2; 1 is the published method. align: "auto" finds the face, "none" takes the picture '
     "as an aligned face. paste: whether the face is put back into the whole picture. face: which "
-    "face is edited, if there are several: 0 is the largest, 1 the next. Returns the pictures before "
-    "and after as PNG, and as JSON the `stages` that ran, the `timings_ms` of each, the stages that "
-    "were `cached`, and the `boxes` of all faces (left, top, right, bottom; the largest first)."
+    "face is edited, if there are several: 0 is the largest, 1 the next. tune: whether the model "
+    "first learns this photo, which takes seconds, once; false gives the published method. detail: "
+    "whether what the model can't draw of the photo is kept. Returns the pictures before and after "
+    "as PNG, and as JSON the `stages` that ran, the `timings_ms` of each, the stages that were "
+    "`cached`, whether the model was `tuned`, and the `boxes` of all faces (left, top, right, bottom; "
+    "the largest first). Streams: a quick sketch comes first, with `learning` from 0 to 1 while the "
+    "photo is learned; the last answer is the edit."
 )
 
-START = "Choose an example or add a picture."
+START = "Use your own photo, or choose an example."
+LOOKING = "Looking for the face …"
+SIDES = "Your photo", "Edited"
 NO_PICTURE = "Please add a picture first: upload one, or choose an example."
 PICTURE_GONE = (
     "This picture was not uploaded to this server or is no longer there. Please add it again."
 )
 TOO_LARGE = "This file is too large. Please send at most 20 MB."
-UNKNOWN_ALIGN = 'Align must be "auto" (find the face) or "none" (it is cut out already).'
+UNKNOWN_ALIGN = (
+    'Align must be "auto" (find the face) or "none" (the picture is cropped to the face).'
+)
 NO_FACES = "This model knows no faces, so there is none to put back into the whole picture."
 UNKNOWN_PASTE = "Paste must be true (put the face back into the whole picture) or false."
+UNKNOWN_TUNE = "Tune must be true (learn the photo first) or false (the published method)."
+UNKNOWN_DETAIL = "Detail must be true (keep what the model can't draw of the photo) or false."
 PICK_FACE = "Tap the face to edit"
 PICK_EYES = "Tap both eyes of the face"
 TAP_EYES = "Please tap both eyes in the picture."
 TAP_OTHER_EYE = "Now the other eye."
 TAP_INSTEAD = "You can show it, too: tap both eyes in the small picture."
 INVERTED = "This is how the model draws the picture. Now describe a change."
+LEARNED = "This is the photo. Now describe a change."
+
+# What is said of learning a photo.
+WAITING = "Quick sketch. Waiting to learn this face …"
+LEARNING = "Quick sketch. Learning this face: {percent} %"
+READY = "Ready: edits now change your own photo."
+REMEMBERED = "Ready (remembered): edits change your own photo."
+NOTHING_TO_LEARN = "Ready: the model draws this picture well without learning it."
+PLAIN = "The plain model, as published: it draws a look-alike of your photo."
+KEPT = "We kept the sketch."
+NO_MAPPER = "These words have no network of their own, and this method needs one."
+TRY_INSTEAD = "It has one for {prompts}."
 NO_ENDPOINT = "There is no such endpoint; there are /edit and /compare."
 FOREIGN_ORIGIN = (
     "Pages of other origins may not use this server. Whoever runs it can allow an origin by the "
@@ -76,6 +98,7 @@ NO_ROOM = "The server has no room for this picture at the moment. Please try aga
 QUEUE_FULL = "Many people are editing. Try again in a minute."
 TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
 
+TIME = r"\d m?s( ·|$)"  # what a line of `describe_run` contains
 _STAGES = {
     "align": "face found",
     "trunk": "trunk",
@@ -83,10 +106,13 @@ _STAGES = {
     "reconstruction": "reconstruction",
     "text": "text",
     "adapter": "adapter",
-    "residual": "heads on text",
+    "residual": "edit vector",
     "remapper": "remapper",
     "generator": "generator",
     "paste": "put back",
+    "tuning": "learned",
+    "tune": "learned",
+    "detail": "detail",
 }
 _INVERSION = ("align", "trunk", "heads", "reconstruction")
 
@@ -125,15 +151,51 @@ def several_faces(count: int) -> str:
 def describe_result(info: Mapping[str, Any]) -> str:
     """What is to be seen, in one line. `info` as for `describe_run`."""
     if "prompt" not in info:
-        return INVERTED
+        return LEARNED if info.get("tuned") else INVERTED
     return f"“{info['prompt']}”, strength {info['strength']:g}"
 
 
-def status(line: str, notes: Iterable[str] = (), *, failed: bool = False) -> str:
-    """HTML of the status: a line and notes on it."""
-    kind = "failed" if failed else "done"
-    extra = "".join(f"<p class='note'>{escape(note)}</p>" for note in notes)
+def status(
+    line: str, notes: Iterable[str] = (), *, failed: bool = False, stale: bool = False
+) -> str:
+    """HTML of the status: a line and notes on it.
+
+    Args:
+        stale: the pictures shown belong to an earlier photo; they are dimmed.
+    """
+    kind = ("failed" if failed else "done") + (" stale" if stale else "")
+    kinds = {True: "note times", False: "note"}
+    extra = "".join(
+        f"<p class='{kinds[bool(re.search(TIME, note))]}'>{escape(note)}</p>" for note in notes
+    )
     return f"<div class='status {kind}'><p>{escape(line)}</p>{extra}</div>"
+
+
+def learning(line: str, progress: float | None = None, preview: str = "") -> str:
+    """HTML of how learning a photo is going.
+
+    Args:
+        progress: 0 to 1, while it runs.
+        preview: address of a small picture.
+    """
+    bar = ""
+    if progress is not None:
+        percent = round(100 * progress)
+        line = line.format(percent=percent)
+        bar = (
+            "<div class='bar' role='progressbar' aria-label='Learning this face' "
+            f"aria-valuenow='{percent}'><i style='width:{percent}%'></i></div>"
+        )
+    image = f"<img src='{escape(preview)}' alt='What the model has learned so far'>"
+    return f"{bar}<p>{escape(line)}</p>{image if preview else ''}" if line else ""
+
+
+def file_name(info: Mapping[str, Any]) -> str:
+    """What a downloaded picture is called, e.g. clipinverter-red-hair-100.png."""
+    if "prompt" not in info:
+        return "clipinverter.png"
+    words = "-".join(re.findall(r"[a-z0-9]+", info["prompt"].lower()))[:60].strip("-")
+    return f"clipinverter-{words or 'edit'}-{round(100 * info['strength'])}.png"
 
 
 def _grouped(stages: Mapping[str, float]) -> dict[str, float]:

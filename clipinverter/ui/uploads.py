@@ -51,7 +51,7 @@ def checked(values: Sequence[Any], components: Sequence[Any]) -> list[Any]:
     object becomes an empty text: no prompt, number or choice may be one, so it is refused as usual.
     """
     return [
-        _picture(value) if isinstance(component, gr.Image) else _plain(value)
+        _picture(value) if isinstance(component, gr.Image | gr.UploadButton) else _plain(value)
         for value, component in zip(values, components, strict=False)
     ]
 
