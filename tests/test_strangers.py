@@ -1,5 +1,6 @@
 """Requests that pages of other origins make a visitor's browser send."""
 
+import threading
 from urllib.parse import urlsplit
 
 import httpx
@@ -9,8 +10,9 @@ from starlette.datastructures import Headers
 from clipinverter.editor import Editor
 from clipinverter.ui import text
 from clipinverter.ui.strangers import allowed_origins, is_foreign
+from tests.corpus import encoded
 from tests.serving import serve
-from tests.tiny import tiny_models
+from tests.tiny import picture, tiny_models
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +88,24 @@ def test_nothing_is_allowed_by_default(monkeypatch):
     assert allowed_origins() == frozenset()
     monkeypatch.setenv("ALLOWED_ORIGINS", " , ")
     assert allowed_origins() == frozenset()
+
+
+def test_a_full_queue_is_a_sentence(monkeypatch):
+    go = threading.Event()
+
+    def waiting():
+        go.wait(30)
+        raise MemoryError
+
+    monkeypatch.setattr("clipinverter.ui.demo.MAX_WAITING", 1)
+    with serve(waiting) as url, httpx.Client(base_url=f"{url}gradio_api", timeout=60) as client:
+        path = client.post("/upload", files={"files": ("x.png", encoded(picture(), "PNG"))}).json()[
+            0
+        ]
+        data = {"data": [{"path": path}, "a man"]}
+        answers = [client.post("/call/edit", json=data) for _ in range(6)]
+        go.set()
+        refused = [answer for answer in answers if answer.status_code != 200]
+    assert refused
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.json()["detail"] for answer in refused} == {text.QUEUE_FULL}
