@@ -341,6 +341,8 @@ def test_a_face_that_is_not_found_is_shown_by_its_eyes(browser, url, viewport, t
     # Another picture is looked at anew; where nothing is found, the eyes can be tapped at once.
     upload(page, tmp_path / "other.png", (210, 300))
     expect(status(page)).to_contain_text("No face was found")
+    expect(page.locator("#learning")).to_be_empty()
+    is_stale(page)
     expect(page.get_by_label("Find it")).to_be_checked()
     for x in (0.4, 0.6):
         tap(page, x, 0.4)

@@ -167,14 +167,20 @@ def _answered(
     photo: Image.Image | None,
     give: Callable[[Update], None] | None = None,
 ) -> tuple[api.Opened, Update]:
-    request = given[on.visit].asked = shown.requested(on, given)
-    opened = api.open_request(get_editor, request, on_step, photo)
-    inversion = opened.learned or opened.inversion
+    request, visit = shown.requested(on, given), given[on.visit]
+    before, visit.asked = visit.asked, request
+    try:
+        opened = api.open_request(get_editor, request, on_step, photo)
+        inversion = opened.learned or opened.inversion
 
-    def preview(image: Image.Image) -> None:
-        give({on.result: stage.pair(on.result, inversion.crop, image)})
+        def preview(image: Image.Image) -> None:
+            give({on.result: stage.pair(on.result, inversion.crop, image)})
 
-    got = api.answer(opened, inversion, on_step, give and preview)
+        got = api.answer(opened, inversion, on_step, give and preview)
+    except Exception:
+        if visit.asked is request:  # there is nothing to learn of it
+            visit.asked = before
+        raise
     return opened, shown.answer(on, request, got)
 
 

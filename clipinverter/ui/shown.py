@@ -52,6 +52,7 @@ def answer(
     folder = Path(on.download.GRADIO_CACHE) / secrets.token_hex(16)
     folder.mkdir(parents=True)
     path = str(folder / text.file_name(got.info))
+    on.download.temp_files.add(path)  # deleted in time even if its reader has left
     save_png(got.after, path)
     return pictures(on, request, got, slowly=slowly) | {
         on.info: got.info,
