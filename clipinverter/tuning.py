@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -28,9 +27,7 @@ from clipinverter.models.ops import channels_last
 from clipinverter.models.perceptual import Perceptual, perceptual
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.photo.tensors import to_pil, to_tensor
-
-if TYPE_CHECKING:
-    from clipinverter.weights.load import Models
+from clipinverter.weights.load import Models, computes_in_bfloat16
 
 OnStep = Callable[[int, int], None]
 OnPreview = Callable[[Image.Image], None]
@@ -46,6 +43,8 @@ class Settings:
 
     Attributes:
         steps: of Adam.
+        first: the resolution from which on layers learn, pixels; below it they keep what they know
+            of faces, and are drawn once.
         rate: of Adam; rises over `warm_up` steps and falls to 0 along a cosine.
         betas: of Adam.
         perceptual_size: largest side of what the perceptual distance sees, pixels.
@@ -53,7 +52,8 @@ class Settings:
         preview_every: steps from preview to preview.
     """
 
-    steps: int = 50
+    steps: int = 60
+    first: int = 16
     rate: float = 1.6e-2
     betas: tuple[float, float] = (0.8, 0.99)
     warm_up: int = 8
@@ -146,7 +146,8 @@ class _Learner:
         self.device = models.device
         self.shared = models.generator
         self.generator = copy.deepcopy(models.generator).requires_grad_(False)
-        self.learnt = {n: p for n, p in self.generator.named_parameters() if learns(n)}
+        names = learnt_names(self.generator, settings.first)
+        self.learnt = {n: self.generator.get_parameter(n) for n in names}
         for parameter in self.learnt.values():
             if parameter.dim() == 5:  # in the layout in which CPU convolutions take it as it lies
                 parameter.data = channels_last(parameter.data[0])[None]
@@ -156,6 +157,10 @@ class _Learner:
         )
         with torch.no_grad():
             self.styles = self.generator.styles(w_plus.to(self.device))
+            below = settings.first // 2
+            self.begun = (
+                learning.draw(self.generator, self.styles, until=below) if below >= 4 else None
+            )
             self.perceptual = perceptual(models.encoder)
             target = to_tensor(crop, self.generator.size).to(self.device)
             self.goal = _Goal(target, perceptual(models.encoder), settings)
@@ -167,7 +172,7 @@ class _Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = s.rate * min(1.0, rise) * fall
         with torch.autocast(self.device.type, torch.bfloat16, enabled=_is_quick(self.device)):
-            drawn = learning.draw(self.generator, self.styles)
+            drawn = learning.draw(self.generator, self.styles, self.begun).image
             loss = self.goal.loss(drawn)
         self.optimizer.zero_grad()
         loss.backward()
@@ -198,17 +203,23 @@ class _Goal:
         return F.avg_pool2d(images, images.shape[2] // self.seen_size)
 
 
-def learns(name: str) -> bool:
-    """Whether tuning changes the parameter of that name: convolutions, colours and biases.
+def learnt_names(generator: RemapperGenerator, first: int) -> list[str]:
+    """Names of the parameters that tuning changes: convolutions, colours and biases from a size on.
 
     What a latent or a text means stays: the mapping network, the modulations, the remapper.
     """
-    frozen = ("style.", "affine_mlps.", "lambdas.")
-    return not name.startswith(frozen) and "modulation" not in name and "noise" not in name
+    blocks = range(max(0, first.bit_length() - 4), len(generator.to_rgbs))
+    layers = [f"convs.{2 * k + j}." for k in blocks for j in (0, 1)]
+    layers += [f"to_rgbs.{k}." for k in blocks]
+    if first <= 4:
+        layers += ["input.", "conv1.", "to_rgb1."]
+    return [
+        name
+        for name, _ in generator.named_parameters()
+        if name.startswith(tuple(layers)) and "modulation" not in name and "noise" not in name
+    ]
 
 
 def _is_quick(device: torch.device) -> bool:
     """Whether bfloat16 is the faster precision there."""
-    from clipinverter.weights.load import computes_in_bfloat16
-
     return device.type == "cuda" or computes_in_bfloat16()

@@ -9,7 +9,7 @@ from clipinverter.editor import Editor
 from clipinverter.models import learning
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.photo.tensors import to_tensor
-from clipinverter.tuning import Settings, Tuning, TuningStopped, learns, tune, tuned
+from clipinverter.tuning import Settings, Tuning, TuningStopped, learnt_names, tune, tuned
 from tests.tiny import picture, tiny_models
 
 FEW = Settings(steps=8, preview_every=4)
@@ -49,7 +49,7 @@ def test_only_what_was_learnt_is_kept_and_the_rest_is_shared():
     inversion = inverted(models)
     tuning = tune(models, inversion.w_plus, inversion.crop, settings=FEW)
     mine, shared = tuned(models.generator, tuning), dict(models.generator.named_parameters())
-    assert set(tuning.changes) == {name for name in shared if learns(name)}
+    assert set(tuning.changes) == set(learnt_names(models.generator, Settings().first))
     assert not any("modulation" in name or "lambdas" in name for name in tuning.changes)
     for name, parameter in mine.named_parameters():
         assert (parameter is shared[name]) == (name not in tuning.changes)
@@ -141,6 +141,22 @@ def test_it_learns_under_no_grad():
     assert any(change.any() for change in tuning.changes.values())
 
 
+@pytest.mark.parametrize(
+    ("first", "left_out"),
+    [(4, ()), (8, ("conv1", "to_rgb1")), (32, ("convs.0", "convs.3", "to_rgbs.0", "to_rgbs.1"))],
+)
+def test_layers_below_the_first_resolution_stay(first, left_out):
+    names = learnt_names(tiny_models().generator, first)
+    assert ("conv1.conv.weight" in names) == (first == 4)
+    assert {"convs.4.conv.weight", "convs.5.activate.bias", "to_rgbs.2.bias"} <= set(names)
+    assert not any(name.startswith(left_out) for name in names if left_out)
+    models = tiny_models()
+    inversion = inverted(models)
+    tuning = tune(models, inversion.w_plus, inversion.crop, settings=Settings(4, first))
+    assert set(tuning.changes) == set(names)
+    assert all(change.any() for change in tuning.changes.values())
+
+
 @pytest.mark.parametrize("large", [8, 1024])
 def test_learning_draws_what_the_generator_draws(monkeypatch, large):
     monkeypatch.setattr(learning, "LARGE", large)
@@ -151,6 +167,8 @@ def test_learning_draws_what_the_generator_draws(monkeypatch, large):
             parameter.data += 0.3 * torch.rand_like(parameter)
     w_plus = torch.randn(1, net.n_latent, 16)
     styles = net.styles(w_plus)
-    torch.testing.assert_close(learning.draw(net, styles), net(w_plus), rtol=1e-4, atol=1e-4)
-    learning.draw(net, net.styles(w_plus)).square().sum().backward()
-    assert all(p.grad is not None for n, p in net.named_parameters() if learns(n))
+    torch.testing.assert_close(learning.draw(net, styles).image, net(w_plus), rtol=1e-4, atol=1e-4)
+    begun = learning.draw(net, styles, until=16)
+    assert begun.image.shape == (1, 3, 16, 16)
+    image = learning.draw(net, styles, begun).image
+    torch.testing.assert_close(image, net(w_plus), rtol=1e-4, atol=1e-4)

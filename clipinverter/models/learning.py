@@ -11,8 +11,8 @@ serves batches:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,26 +26,54 @@ if TYPE_CHECKING:
 LARGE = 64  # pixels; from this side on the maps are larger than the weights
 
 
-def draw(generator: Generator, styles: Iterable[Tensor]) -> Tensor:
-    """Styles of one image, in the order of `Generator.styles` -> [1, 3, size, size] in float32."""
-    remaining = iter(styles)
-    noise = _noises(generator)
-    x = channels_last(generator.input.input)
-    x = _convolve(generator.conv1, x, next(remaining), next(noise))
-    image = _add_colours(generator.to_rgb1, x, next(remaining), None)
-    for k, to_rgb in enumerate(generator.to_rgbs):
-        for conv in generator.convs[2 * k : 2 * k + 2]:
-            x = _convolve(conv, x, next(remaining), next(noise))
-        image = _add_colours(to_rgb, x, next(remaining), image)
-    return image
+class Drawn(NamedTuple):
+    """A picture on its way.
+
+    Attributes:
+        x: [1, C, S, S], the feature map.
+        image: [1, 3, S, S], the sum of the colours so far, in float32.
+        blocks: how many resolutions above 4x4 are done.
+    """
+
+    x: Tensor
+    image: Tensor
+    blocks: int
 
 
-def _noises(generator: Generator) -> Iterator[Tensor | None]:
-    """The stored noise of each convolution; None where its frozen strength is 0."""
-    for i, layer in enumerate((generator.conv1, *generator.convs)):
-        strength = layer.noise.weight
-        counts = strength.requires_grad or bool(strength != 0)
-        yield generator.noises.get_buffer(f"noise_{i}") if counts else None
+def draw(
+    generator: Generator,
+    styles: Sequence[Tensor],
+    begun: Drawn | None = None,
+    until: int | None = None,
+) -> Drawn:
+    """Draws one image.
+
+    Args:
+        styles: of the whole image, in the order of `Generator.styles`.
+        begun: where to go on, e.g. behind layers that do not learn. Default: at the beginning.
+        until: the size at which to stop. Default: the generator's.
+    """
+    if begun is None:
+        x = channels_last(generator.input.input)
+        x = _convolve(generator.conv1, x, styles[0], _noise(generator, 0))
+        begun = Drawn(x, _add_colours(generator.to_rgb1, x, styles[1], None), 0)
+    x, image, first = begun
+    for k in range(first, len(generator.to_rgbs)):
+        if image.shape[2] == until:
+            return Drawn(x, image, k)
+        for j in (0, 1):
+            conv, noise = generator.convs[2 * k + j], _noise(generator, 2 * k + j + 1)
+            x = _convolve(conv, x, styles[3 * k + 2 + j], noise)
+        image = _add_colours(generator.to_rgbs[k], x, styles[3 * k + 4], image)
+    return Drawn(x, image, len(generator.to_rgbs))
+
+
+def _noise(generator: Generator, index: int) -> Tensor | None:
+    """The stored noise of a convolution; None where its frozen strength is 0."""
+    layer = generator.convs[index - 1] if index else generator.conv1
+    strength = layer.noise.weight
+    counts = strength.requires_grad or bool(strength != 0)
+    return generator.noises.get_buffer(f"noise_{index}") if counts else None
 
 
 def _convolve(layer: StyledConv, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
