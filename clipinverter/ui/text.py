@@ -98,7 +98,7 @@ NO_ROOM = "The server has no room for this picture at the moment. Please try aga
 QUEUE_FULL = "Many people are editing. Try again in a minute."
 TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
 
-TIME = r"\d m?s( ·|$)"  # what a line of `describe_run` contains
+TIME = r"\d m?s( ·|$)|^Cached:"  # what a line of `describe_run` contains
 _STAGES = {
     "align": "face found",
     "trunk": "trunk",
