@@ -52,7 +52,7 @@ class Settings:
         preview_every: steps from preview to preview.
     """
 
-    steps: int = 60
+    steps: int = 75
     first: int = 16
     rate: float = 1.6e-2
     betas: tuple[float, float] = (0.8, 0.99)

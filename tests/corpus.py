@@ -79,8 +79,8 @@ def with_size(png: bytes, width: int, height: int) -> bytes:
     return png[:12] + body + struct.pack(">I", zlib.crc32(body)) + png[33:]
 
 
-# Prompt, strength, align, paste, face: what else a request may hold. At least 60.
-GOOD = ("a bald man", 1.0, "none", False, 0)
+# Prompt, strength, align, paste, face, tune: what else a request may hold. At least 60.
+GOOD = ("a bald man", 1.0, "none", False, 0, False)
 REQUESTS: list[tuple[Any, ...]] = [
     *((prompt, *GOOD[1:]) for prompt in (
         "", " ", "\n\t", "\0", "\u200b", "\ufeff", "\u200b\u2060\ufeff", "\ud800", "\udfff x", "x" * 2001,
@@ -91,7 +91,8 @@ REQUESTS: list[tuple[Any, ...]] = [
     *(("a man", strength, *GOOD[2:]) for strength in (
         -0.1, 2.1, 1e308, -1e308, 10**400, "1", "1,5", "", None, True, [], {}, [1.0], 0, 2, 1e-300,
     )),
-    *(("a man", 1.0, align, False, 0) for align in ("", "eyes", "AUTO", None, 0, [], {}, "none ")),
-    *(("a man", 1.0, "none", paste, 0) for paste in (None, 1, "true", [], {})),
-    *(("a man", 1.0, "auto", False, face) for face in (-1, 10**400, "0", "x", [], {})),
+    *(("a man", 1.0, align, False, 0, False) for align in ("", "eyes", "AUTO", None, 0, [], {}, "none ")),
+    *(("a man", 1.0, "none", paste, 0, False) for paste in (None, 1, "true", [], {})),
+    *(("a man", 1.0, "none", False, 0, tune) for tune in (None, 1, "true", [], {})),
+    *(("a man", 1.0, "auto", False, face, False) for face in (-1, 10**400, "0", "x", [], {})),
 ]  # fmt: skip

@@ -123,7 +123,7 @@ def test_files_in_a_folder(commands, capsys):
 
 def test_prompts_and_parameters_on_the_command_line(commands, capsys):
     picture(9).save("photo.png")
-    for prompt, strength, where, _, face in REQUESTS:
+    for prompt, strength, where, _, face, _ in REQUESTS:
         options = [f"--strength={strength}", f"--align={where}", f"--face={face}"]
         arguments = ["edit", "--plain", "-o", "out.png", *options, "--", "photo.png", str(prompt)]
         try:

@@ -40,10 +40,10 @@ from clipinverter.weights.load import Models
 OnStep = Callable[[str], None]
 OnPreview = Callable[[Image.Image], None]
 
-INVERSION_STAGES = ("align", "trunk", "heads", "reconstruction")
-PHOTO_STAGES = (*INVERSION_STAGES, "tuning")
+PHOTO_STAGES = ("align", "trunk", "heads", "reconstruction", "tuning")
 STRENGTH_STAGES = ("generator", "detail", "paste")
 """Stages that run once a photo, and once a strength; all others run once a prompt."""
+TUNED_GAIN = 1.4  # a tuned generator answers edits more weakly, so they go so many times as far
 GENERATORS = 2**28  # bytes that tuned generators may take; one of `portraits` takes 2^25
 
 
@@ -255,7 +255,8 @@ def _draw(
     with session.compute(on_step) as run:
         with run("generator"):
             generator = session.generator_of(inversion)
-            styles = move.styles(generator, inversion.w_plus.to(m.device), strength)
+            gain = 1.0 if inversion.tuning is None else TUNED_GAIN
+            styles = move.styles(generator, inversion.w_plus.to(m.device), gain * strength)
             image = to_pil(generator.render(styles, on_preview=show))
         if inversion.detail:
             with run("detail"):

@@ -10,6 +10,7 @@ from clipinverter.errors import UserError
 from clipinverter.ui import api, compare, editing, hosting, layout, strangers, style, text
 from clipinverter.ui.receive import DEFAULTS, Defaults, receive
 from clipinverter.ui.uploads import MAX_BYTES, checked
+from clipinverter.ui.whole_files import write_whole_results
 
 # Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
 QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
@@ -35,6 +36,7 @@ def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
         get_editor: called for every request; may block until the models are loaded.
         domain: the editor's; the page can be built from it before the models are loaded.
     """
+    write_whole_results()
     with _Page(
         title="CLIPInverter",
         analytics_enabled=False,
