@@ -225,5 +225,5 @@ def test_the_command_writes_the_sheet(tmp_path, monkeypatch, capsys):
     assert "No mapper is trained" in said[1]
     with Image.open(out) as sheet:
         assert sheet.width > 6 * SIDE
-    assert main(["compare", str(photo), " ", "-o", str(out)]) == 1
+    assert main(["compare", str(photo), " ", "-o", str(out)]) == 2
     assert "Please describe" in capsys.readouterr().err
