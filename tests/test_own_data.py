@@ -1,7 +1,9 @@
 """Training on pictures with captions, and a domain that a user adds: from published files to an edit on the page."""
 
+import dataclasses
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from clipinverter import domains
 from clipinverter.__main__ import main as command
 from clipinverter.domains import get_domain
 from clipinverter.editor import Editor
+from clipinverter.errors import UserError
 from clipinverter.models import clip
+from clipinverter.request import Request
 from clipinverter.training import objective, pictures, presets
 from clipinverter.training.__main__ import main as training
 from clipinverter.training.captioned import learner, moco
@@ -351,19 +355,20 @@ def test_from_two_stages_to_an_edit_on_the_page(cats, folders, tmp_path, capsys,
     editor = Editor(load_models(cats, "cpu"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folders[0]))  # as if they had been uploaded
     photo = {"path": str(folders[0] / "2.jpg")}
-    answer = api.answer(lambda: editor, photo, "a black cat", 1.0, "auto")  # without a face
+    asked = Request(Path(photo["path"]), "a black cat", tune=False)
+    (answer,) = api.answers(lambda: editor, asked)  # without a face
     assert answer.after.size == (32, 32)
     assert answer.after.tobytes() != answer.before.tobytes()
     assert answer.info["model"] == "cats"
-    with pytest.raises(api.Refusal, match="knows no faces"):
-        api.answer(lambda: editor, photo, "a black cat", 1.0, "auto", paste=True)
+    with pytest.raises(UserError, match="knows no faces"):
+        next(api.answers(lambda: editor, dataclasses.replace(asked, paste=True)))
     out = tmp_path / "out.png"
     arguments_ = ["edit", photo["path"], "a black cat", "-o", str(out), "--domain", "cats"]
     arguments_ += ["--plain"]  # as the endpoint does
     assert command(arguments_) == 0
     with Image.open(out) as image:
         assert np.array_equal(np.asarray(image), np.asarray(answer.after))
-    assert command([*arguments_, "--paste"]) == 1
+    assert command([*arguments_, "--paste"]) == 2
     assert "knows no faces" in capsys.readouterr().err
 
     page = create_demo(lambda: editor, cats)
