@@ -224,7 +224,7 @@ def test_a_projector_is_used(browser, url):  # noqa: F811
 def test_the_picture_follows_the_slider_while_it_moves(browser, url):  # noqa: F811
     page = open_page(browser, url, DESKTOP)
     ask(page, "while dragging")
-    _, after = sources(page)
+    after = page.get_by_alt_text("After the edit").get_attribute("src")
     box = page.locator("#strength input[type=range]").bounding_box()
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] / 2, middle)
