@@ -76,7 +76,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     compare.add_argument("prompt", help='the wanted look, e.g. "a smiling woman with red hair"')
     compare.add_argument("-o", "--output", required=True, help="where to write the picture")
     for command in (edit, compare):
-        command.add_argument("--strength", default="1", help="0 to 2; 1: as published")
+        command.add_argument(
+            "--strength", default="1", help="0 to 2; 1: normal, as published with --plain"
+        )
         command.add_argument(
             "--align", choices=("auto", "none"), default="auto", help="none: it is an aligned face"
         )

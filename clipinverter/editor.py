@@ -185,8 +185,8 @@ class Editor:
         Args:
             inversion: from `invert` of this Editor, or from `tune`.
             prompt: the wanted look, in words, e.g. "a smiling woman with red hair".
-            strength: 0 to 2. 0 gives `inversion.unedited` bit for bit, 1 the paper's edit; both the
-                residual and the remapper's pull scale with it.
+            strength: 0 to 2. 0 gives `inversion.unedited` bit for bit, 1 the paper's edit (times
+                `TUNED_GAIN` after `tune`); it scales the residual and the remapper's pull.
             on_step: called with the name of each stage before it runs.
             on_preview: called with the edit in 256 px while one larger than 512 px is drawn.
 

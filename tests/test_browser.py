@@ -130,7 +130,9 @@ def ask(page: Page, words: str) -> None:
 
 
 def sources(page: Page) -> list[str]:
-    return page.locator("#result img[alt$='the edit']").evaluate_all("images => images.map(i => i.src)")
+    return page.locator("#result img[alt$='the edit']").evaluate_all(
+        "images => images.map(i => i.src)"
+    )
 
 
 def choose(page: Page, number: int) -> None:

@@ -109,7 +109,7 @@ def _words(domain: Domain) -> dict[str, object]:
         value=1,
         step=0.05,
         label="Strength",
-        info="0: no change · 1: as published · 2: exaggerated",
+        info="0: no change · 1: normal · 2: exaggerated",
         elem_id="strength",
     )
     chips = gr.Dataset(
