@@ -122,7 +122,9 @@ def test_chips_fill_the_focused_or_the_first_empty_row(desktop):
     page.locator("#chips").get_by_role("button", name=GREETING).click()
     expect(page.get_by_label("Wish 2", exact=True)).to_have_value(GREETING)
     expect(status(page)).to_contain_text(f"“{DOMAIN.suggestions[1]}” 100 % · “{GREETING}” 100 %")
-    ask(page, "red hair")  # which leaves the focus there
+    prompt(page).fill("red hair")
+    prompt(page).press("Enter")  # which leaves the focus there
+    expect(status(page)).to_contain_text("“red hair” 100 % ·")
     chip.click()
     expect(prompt(page)).to_have_value(f"red hair, {DOMAIN.suggestions[1]}")
 

@@ -21,7 +21,8 @@ from clipinverter.ui.wishing import PERCENT, Filled
 # secret: only the visitor's own browser has the text.
 KEY, SECRET = "clipinverter", "clipinverter-kept"
 
-READ = "(kept, address) => [kept, location.search]"
+# The address as it was: a browser that has kept something changes it before this is asked.
+READ = "(kept, address) => [kept, window.opening]"
 WRITE = """(kept) => {
   const address = new URLSearchParams(location.search);
   address.delete("example");

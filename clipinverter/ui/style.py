@@ -7,7 +7,7 @@ import gradio as gr
 
 HERE = Path(__file__).parent
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
-TALK = """{ const asked = new URLSearchParams(location.search).get("talk");
+TALK = """{ window.opening = location.search; const asked = new URLSearchParams(location.search).get("talk");
   document.documentElement.classList.toggle("talk", asked === null ? %s : asked === "1"); }"""
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
@@ -60,7 +60,7 @@ def theme() -> gr.themes.Base:
 def head() -> str:
     """The page's own style sheets. In the head they are there before the page is drawn, so nothing jumps.
 
-    So is talk mode, which TALK=1 in the environment or `?talk=1` in the address asks for.
+    So are the address, before the page changes it, and talk mode, which TALK=1 in the environment or `?talk=1` in the address asks for.
     """
     always = "true" if os.environ.get("TALK") == "1" else "false"
     styles = "".join(_read("page.css", "edit.css"))
