@@ -21,8 +21,10 @@ from clipinverter.ui.wishing import PERCENT, Filled
 # secret: only the visitor's own browser has the text.
 KEY, SECRET = "clipinverter", "clipinverter-kept"
 
-# The address as it was: a browser that has kept something changes it before this is asked.
-READ = "(kept, address) => [kept, window.opening]"
+# What a browser has kept reaches the address (`WRITE`) before this is asked; an address that names
+# something itself counts as it was when the page was opened.
+READ = """(kept, address) => [
+  kept, /[?&](wish|example)=/.test(window.opening) ? window.opening : location.search]"""
 WRITE = """(kept) => {
   const address = new URLSearchParams(location.search);
   address.delete("example");

@@ -60,7 +60,8 @@ def theme() -> gr.themes.Base:
 def head() -> str:
     """The page's own style sheets. In the head they are there before the page is drawn, so nothing jumps.
 
-    So are the address, before the page changes it, and talk mode, which TALK=1 in the environment or `?talk=1` in the address asks for.
+    So are the address, before the page changes it, and talk mode, which TALK=1 in the environment or
+    `?talk=1` in the address asks for.
     """
     always = "true" if os.environ.get("TALK") == "1" else "false"
     styles = "".join(_read("page.css", "edit.css"))
