@@ -24,7 +24,7 @@ class _Page(gr.Blocks):
 
         A plain HTTP request may leave out what has a default, as the client library does.
         """
-        defaults = DEFAULTS if block_fn.api_name in ("edit", "compare") else ()
+        defaults = {"edit": DEFAULTS, "compare": (*DEFAULTS, None)}.get(block_fn.api_name, ())
         inputs = checked([*inputs, *defaults[len(inputs) :]], block_fn.inputs)
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 
