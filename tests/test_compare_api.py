@@ -88,7 +88,7 @@ def test_by_default_all_methods_draw_the_learned_photo(client, editor, tmp_path)
 
 
 def test_settings_of_styleclip_come_along(client, photo):
-    answers = [*compare(client, photo, "a man with settings", styleclip={"steps": 7})]
+    answers = [*compare(client, photo, "a man with settings", styleclip='{"steps": 7}')]
     notes = {row["note"] for answer in answers for row in answer[-1]}
     assert any(note.endswith(" of 7") for note in notes)
     assert not any(note.endswith(f" of {STEPS}") for note in notes)
@@ -122,9 +122,14 @@ def test_a_client_that_leaves_ends_the_work(client, photo):
         ({"prompt": " "}, "Please describe"),
         ({"strength": 9}, "from 0 to 2"),
         ({"align": "eyes"}, "Align must be"),
-        ({"styleclip": {"alpha": 11}}, "alpha has to be a number from -10 to 10"),
-        ({"styleclip": {"rate": 1}}, "are named neutral, target, alpha, beta, steps, l2, identity"),
-        ({"styleclip": [1]}, "are named neutral"),
+        ({"styleclip": '{"alpha": 11}'}, "alpha has to be a number from -10 to 10"),
+        (
+            {"styleclip": '{"rate": 1}'},
+            "are named neutral, target, alpha, beta, steps, l2, identity",
+        ),
+        ({"styleclip": "[1]"}, "are named neutral"),
+        ({"styleclip": {"alpha": 1}}, "are named neutral"),
+        ({"styleclip": "[" * 9999}, "are named neutral"),
         ({"align": "yes"}, "Align must be"),
     ],
 )

@@ -39,7 +39,7 @@ def test_manipulative_precision():
 
 
 class Colours(torch.nn.Module):
-    """In the place of InceptionV3: the mean colours of 8-bit images."""
+    """In the place of InceptionV3: the mean colours of images in [0, 1]."""
 
     num_features = 3
 
@@ -54,8 +54,8 @@ def test_fid_compares_sets(monkeypatch):
     assert published.fid(images, images) == pytest.approx(0, abs=0.05)
     far = published.fid(images, [x + 0.5 for x in images])
     further = published.fid(images, [x + 1.0 for x in images])
-    # The distance of the means alone: 0.5 of [-1, 1] is a quarter of 255.
-    assert far == pytest.approx(3 * (255 / 4) ** 2, rel=0.05)
+    # The distance of the means alone: 0.5 of [-1, 1] is a quarter of [0, 1].
+    assert far == pytest.approx(3 * 0.25**2, rel=0.01)
     assert further > 2 * far
 
 

@@ -308,6 +308,7 @@ def test_steering(editor, inversion, folder):
         {"neutral": 7},
         ["alpha"],
         "alpha",
+        '["alpha"]',
     ],
 )
 def test_settings_that_make_no_sense_are_refused(given):
@@ -318,6 +319,7 @@ def test_settings_that_make_no_sense_are_refused(given):
 
 def test_settings_of_a_request():
     own = Settings(steps=7)
+    assert adjusted(own, '{"steps": 9, "target": ""}') == Settings(steps=9)
     assert adjusted(own, {}) == adjusted(own, {"alpha": None, "target": ""}) == own
     given = {"neutral": " a  face", "beta": 0, "steps": 5.0, "l2": 0.1, "identity": 1}
     found = adjusted(own, given)

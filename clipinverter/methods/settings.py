@@ -6,6 +6,7 @@ StyleCLIP. `PORTRAITS` says where the embedded model differs, and why.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -132,20 +133,33 @@ def adjusted(settings: Settings, given: object) -> Settings:
     """Settings with what a request sets.
 
     Args:
-        given: a mapping with any of the keys of `RANGES` and `TEXTS`, see `Settings`. None and empty texts leave a
-            setting as it is.
+        given: a mapping with any of the keys of `RANGES` and `TEXTS`, see `Settings`, or a JSON text of one. None and
+            empty texts leave a setting as it is.
 
     Raises:
         PromptError, SettingsError: `given` can't be used; the message is a sentence.
     """
     known = (*TEXTS, *RANGES)
+    if isinstance(given, str):
+        given = _parsed(given)
     if not isinstance(given, Mapping) or not set(given) <= set(known):
-        raise SettingsError(f"The settings of StyleCLIP are named {', '.join(known)}.")
+        raise SettingsError(
+            f"The settings of StyleCLIP are named {', '.join(known)}; as a JSON text: "
+            '{"alpha": 4.1, "steps": 100}.'
+        )
     changed: dict[str, object] = {}
     for name, value in given.items():
         if value not in (None, ""):
             changed[name] = check_prompt(value) if name in TEXTS else _number(name, value)
     return replace(settings, **changed)
+
+
+def _parsed(text: str) -> object:
+    """What a JSON text says; None for anything else."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _number(name: str, value: object) -> float:

@@ -40,9 +40,9 @@ ENDPOINT = (
     "picture of each method as far as there is one, and as JSON a row for each method with its "
     "`state` (waiting, running, done, stopped, failed), a `note`, `clip_gain`, `identity`, and "
     "times in ms, of which `kept` names those of an earlier edit. Arguments as for /edit; the photo "
-    "is learned first, and all four methods draw it alike. `styleclip` may hold settings of StyleCLIP's "
-    "methods: `neutral`, `target`, `alpha` and `beta` of the global direction, and `steps`, `l2` and "
-    "`identity` of the latent optimisation."
+    "is learned first, and all four methods draw it alike. `styleclip` may be a JSON text with settings of "
+    'StyleCLIP\'s methods, e.g. `{"steps": 100}`: `neutral`, `target`, `alpha` and `beta` of the global '
+    "direction, and `steps`, `l2` and `identity` of the latent optimisation."
 )
 
 
@@ -193,7 +193,7 @@ def _connect_endpoint(on: layout.Widgets, get_editor: api.GetEditor, inputs: Seq
     pictures = [gr.Image(label=name, format="png", visible=False) for name in ("before", *TITLES)]
     gr.Button(visible=False).click(
         compare,
-        [*inputs, gr.JSON(label="styleclip", visible=False)],
+        [*inputs, gr.Textbox(None, label="styleclip", visible=False)],
         [*pictures, gr.JSON(label="methods", visible=False)],
         preprocess=False,
         api_name="compare",

@@ -51,7 +51,7 @@ def looks(
 ) -> Iterator[Look]:
     """The comparison from the first look to the last one. Raises UserError.
 
-    styleclip: settings of StyleCLIP's methods, see `settings.adjusted`; None: the model's own.
+    styleclip: settings of StyleCLIP's methods as `settings.adjusted` takes them; None: the model's own.
     """
     from clipinverter.methods.base import Stopped
     from clipinverter.methods.comparison import Card
