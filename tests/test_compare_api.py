@@ -120,7 +120,7 @@ def test_a_client_that_leaves_ends_the_work(client, photo):
     ("changes", "sentence"),
     [
         ({"prompt": " "}, "Please describe"),
-        ({"strength": 9}, "from 0 to 2"),
+        ({"strength": 9}, "from -2 to 2"),
         ({"align": "eyes"}, "Align must be"),
         ({"styleclip": '{"alpha": 11}'}, "alpha has to be a number from -10 to 10"),
         (

@@ -9,9 +9,10 @@ import torch
 
 from clipinverter.domains import PORTRAITS
 from clipinverter.editor import Editor
-from clipinverter.methods.base import LatentMove, Method
+from clipinverter.methods.base import Method
 from clipinverter.methods.clipinverter import CLIPInverter
 from clipinverter.methods.comparison import Comparison
+from clipinverter.methods.moves import LatentMove
 from clipinverter.methods.names import TITLES
 
 
