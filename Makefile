@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
 
-demo: $(VENV)/.demo ## serve the page at http://127.0.0.1:7860 (DOMAIN=faces: the authors' model)
-	DOMAIN=$(DOMAIN) $(BIN)/python app.py
+demo: $(VENV)/.demo ## serve the page at http://127.0.0.1:7860 (DOMAIN=faces: the authors' model; TALK=1: for a talk)
+	DOMAIN=$(DOMAIN) TALK=$(TALK) $(BIN)/python app.py
 
 test: $(VENV)/.dev ## run all tests, on all cores
 	$(BIN)/python -m pytest -n logical --dist loadfile

@@ -8,7 +8,7 @@ import gradio as gr
 from clipinverter.domains import Domain
 from clipinverter.errors import UserError
 from clipinverter.request import Request
-from clipinverter.ui import api, compare, editing, hosting, layout, strangers, style, text
+from clipinverter.ui import api, compare, editing, hosting, layout, memory, strangers, style, text
 from clipinverter.ui.receive import DEFAULTS, Defaults, receive, wishes_of
 from clipinverter.ui.uploads import MAX_BYTES, checked
 from clipinverter.ui.whole_files import write_whole_results
@@ -16,7 +16,6 @@ from clipinverter.ui.whole_files import write_whole_results
 # Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
 QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
 MAX_WAITING = 64
-PREVIEWS_ABOVE = 512  # pixels; smaller pictures are there at once
 
 
 MIX = DEFAULTS[:2] + DEFAULTS[3:]  # of /mix, where the wishes bring their strengths
@@ -28,8 +27,10 @@ class _Page(gr.Blocks):
 
         A plain HTTP request may leave out what has a default, as the client library does.
         """
-        defaults = {"edit": DEFAULTS, "compare": DEFAULTS, "mix": MIX}.get(block_fn.api_name, ())
-        inputs = checked([*inputs, *defaults[len(inputs) :]], block_fn.inputs)
+        defaults = {"edit": DEFAULTS, "compare": (*DEFAULTS, None), "mix": MIX}
+        inputs = checked(
+            [*inputs, *defaults.get(block_fn.api_name, ())[len(inputs) :]], block_fn.inputs
+        )
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 
 
@@ -49,29 +50,22 @@ def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
         on = layout.draw(domain)
         arrivals = [on.examples.load_input_event] if on.examples else []
         if domain.examples:  # so that the first thing to see is an edit
-            arrivals.append(
-                demo.load(
-                    lambda: (str(domain.examples[0]), domain.suggestions[0]),
-                    outputs=[on.photo, on.prompt],
-                    queue=False,
-                    api_visibility="private",
-                )
-            )
-        editing.connect(on, get_editor, domain.image_size > PREVIEWS_ABOVE, arrivals)
-        inputs = _endpoint_inputs(on)
+            arrivals.append(memory.connect(demo, on, domain))
+        editing.connect(on, get_editor, domain, arrivals)
+        inputs = _endpoint_inputs()
         _connect_endpoints(inputs, get_editor)
         compare.add(on, get_editor, inputs)
     return demo.queue(max_size=MAX_WAITING)
 
 
-def _endpoint_inputs(on: layout.Widgets) -> list[Any]:
+def _endpoint_inputs() -> list[Any]:
     """The arguments of an endpoint, in the order of `receive.Defaults`; names are the labels'."""
     return [
-        on.photo,
-        on.prompt,
-        on.strength,
+        gr.Image(label="image", type="filepath", visible=False),
+        gr.Textbox(label="prompt", visible=False),
+        gr.Number(DEFAULTS.strength, label="strength", visible=False),
         gr.Radio(["auto", "none"], value=DEFAULTS.align, label="align", visible=False),
-        on.paste,
+        gr.Checkbox(DEFAULTS.paste, label="paste", visible=False),
         gr.Number(DEFAULTS.face, precision=0, label="face", visible=False),
         gr.Checkbox(DEFAULTS.tune, label="tune", visible=False),
         gr.Checkbox(DEFAULTS.detail, label="detail", visible=False),

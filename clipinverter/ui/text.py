@@ -1,11 +1,11 @@
 """The words of the page: everything that a visitor reads about a result."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from clipinverter.request import turned
+from clipinverter.request import Wish, opposite, turned
 
 INTRO = "Say in words how the person should look, and drag the slider to make your words act more or less."
 INTRO_WITHOUT_FACES = "Add a picture and say in words how it should look. The slider sets how strongly your words act."
@@ -76,6 +76,8 @@ UNKNOWN_WISHES = (
     'Wishes must be a list such as [{"prompt": "red hair", "strength": 1}], one to three of them.'
 )
 UNKNOWN_DETAIL = "Detail must be true (keep what the model can't draw of the photo) or false."
+UNEDITED = "Without words"
+FILMING = "drawing the film"
 PICK_FACE = "Tap the face to edit"
 PICK_EYES = "Tap both eyes of the face"
 TAP_EYES = "Please tap both eyes in the picture."
@@ -150,6 +152,8 @@ def notes(info: Mapping[str, Any]) -> list[str]:
     """What there is to say beyond `describe_result`."""
     found = [several_faces(info["faces"])] if (info.get("faces") or 0) > 1 else []
     found += [turned(info["turned"])] if info.get("turned") else []
+    if away := opposite([Wish(*wish) for wish in wishes_of(info)]):
+        found.append(away)
     return [describe_run(info), *found] + ([TRUNCATED] if info.get("truncated") else [])
 
 
@@ -162,7 +166,27 @@ def describe_result(info: Mapping[str, Any]) -> str:
     """What is to be seen, in one line. `info` as for `describe_run`."""
     if "prompt" not in info:
         return LEARNED if info.get("tuned") else INVERTED
-    return f"“{info['prompt']}”, strength {info['strength']:g}"
+    return described(wishes_of(info))
+
+
+def wishes_of(info: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Words and strengths of an edit; `info` as for `describe_run`."""
+    if "wishes" in info:
+        return [(wish["prompt"], wish["strength"]) for wish in info["wishes"]]
+    return [(info["prompt"], info["strength"])] if "prompt" in info else []
+
+
+def described(wishes: Sequence[tuple[str, float]]) -> str:
+    """Words with their strengths, in one line; empty without any."""
+    if len(wishes) == 1:
+        ((words, strength),) = wishes
+        return f"“{words}”, strength {percent(strength)}"
+    return " · ".join(f"“{words}” {percent(strength)}" for words, strength in wishes)
+
+
+def percent(strength: float) -> str:
+    """A strength as people read it, e.g. 100 % or −50 %."""
+    return f"{round(100 * strength)} %".replace("-", "−")
 
 
 def status(
@@ -204,8 +228,12 @@ def file_name(info: Mapping[str, Any]) -> str:
     """What a downloaded picture is called, e.g. clipinverter-red-hair-100.png."""
     if "prompt" not in info:
         return "clipinverter.png"
-    words = "-".join(re.findall(r"[a-z0-9]+", info["prompt"].lower()))[:60].strip("-")
-    return f"clipinverter-{words or 'edit'}-{round(100 * info['strength'])}.png"
+    parts = []
+    for prompt, strength in wishes_of(info):
+        words = "-".join(re.findall(r"[a-z0-9]+", prompt.lower()))[:60].strip("-") or "edit"
+        away = "minus-" if strength < 0 else ""
+        parts.append(f"{words}-{away}{abs(round(100 * strength))}")
+    return f"clipinverter-{'-'.join(parts)}.png"
 
 
 def _grouped(stages: Mapping[str, float]) -> dict[str, float]:
