@@ -185,9 +185,9 @@ class Editor:
         Args:
             inversion: from `invert` of this Editor, or from `tune`.
             prompt: the wanted look, in words, e.g. "a smiling woman with red hair".
-            strength: -2 to 2. 0 gives `inversion.unedited` bit for bit, 1 the paper's edit (times
-                `TUNED_GAIN` after `tune`); it scales the residual and the remapper's pull. Below 0 both
-                go the opposite way, an extrapolation that the model was not trained for.
+            strength: -2 to 2. 0 gives `inversion.unedited` bit for bit, 1 the paper's edit (after
+                `tune` as far as `methods.gains` says); it scales the residual and the remapper's pull. Below 0
+                both go the opposite way, an extrapolation that the model was not trained for.
             on_step: called with the name of each stage before it runs.
             on_preview: called with the edit in 256 px while one larger than 512 px is drawn.
 

@@ -125,13 +125,13 @@ def tune(
     return Tuning(learner.changes(), w_plus.cpu(), total, time.perf_counter() - start, float(loss))
 
 
-def tuned(generator: RemapperGenerator, tuning: Tuning) -> RemapperGenerator:
-    """A generator that draws with a tuning. It shares every other weight with the one given."""
+def tuned(generator: RemapperGenerator, tuning: Tuning, share: float = 1.0) -> RemapperGenerator:
+    """A generator that draws with a tuning, or a share of it. All other weights are those of the one given."""
     parameters = dict(generator.named_parameters())
     memo: dict[int, object] = {id(t): t for t in (*parameters.values(), *generator.buffers())}
     for name, change in tuning.changes.items():
         weight = parameters[name]
-        learnt = weight.detach() + change.to(weight.device, weight.dtype)
+        learnt = weight.detach() + share * change.to(weight.device, weight.dtype)
         memo[id(weight)] = torch.nn.Parameter(learnt, requires_grad=False)
     return copy.deepcopy(generator, memo)
 

@@ -40,7 +40,9 @@ OnPreview = Callable[[Image.Image], None]
 PHOTO_STAGES = ("align", "trunk", "heads", "reconstruction", "tuning")
 STRENGTH_STAGES = ("generator", "detail", "paste")
 """Stages that run once a photo, and once a strength; all others run once a prompt."""
-TUNED_GAIN = 1.4  # a tuned generator answers edits more weakly, so they go so many times as far
+EDITED_SHARE = (
+    0.35  # of a tuning, when detail is added: a fully tuned generator answers edits weakly
+)
 GENERATORS = 2**28  # bytes that tuned generators may take; one of `portraits` takes 2^25
 
 
@@ -91,15 +93,33 @@ class Session:
         self._tuned: Cache[_Tuned] = Cache(GENERATORS, lambda kept: kept.nbytes)
 
     def generator_of(self, inversion: Inversion) -> RemapperGenerator:
-        """The generator that draws an inversion: the domain's, or one with the inversion's tuning."""
+        """The generator that draws the edits of an inversion: the domain's, or one with the inversion's tuning.
+
+        With detail it has a share of the tuning only, see `EDITED_SHARE`: the photo itself is then taken
+        from the photo, and the generator is asked what an edit changes.
+        """
         tuning = inversion.tuning
         if tuning is None:
             return self.models.generator
+        share = EDITED_SHARE if inversion.detail else 1.0
         kept, _ = self._tuned.get(
-            inversion.drawn_by[:2],
-            lambda: _Tuned(tuned(self.models.generator, tuning), 2 * tuning.nbytes),
+            inversion.drawn_by,
+            lambda: _Tuned(tuned(self.models.generator, tuning, share), 2 * tuning.nbytes),
         )
         return kept.generator
+
+    def before(self, inversion: Inversion) -> Image.Image:
+        """The unedited latent, drawn by `generator_of`: what an edit is compared with when detail is added.
+
+        Call it with the compute lock held.
+        """
+
+        def draw() -> Drawing:
+            generator = self.generator_of(inversion)
+            styles = generator.styles(inversion.w_plus.to(self.models.device))
+            return Drawing(to_pil(generator.render(styles)), ())
+
+        return self.drawings.get((inversion.drawn_by, "before"), draw)[0].image
 
     @contextmanager
     def compute(self, on_step: OnStep | None = None) -> Iterator[StageTimer]:
@@ -191,12 +211,13 @@ def _draw(
     with session.compute(on_step) as run:
         with run("generator"):
             generator = session.generator_of(inversion)
-            gain = 1.0 if inversion.tuning is None else TUNED_GAIN
-            styles = move.styles(generator, inversion.w_plus.to(m.device), gain * strength)
+            if inversion.tuning is not None:
+                move = move.amplified(m.domain)
+            styles = move.styles(generator, inversion.w_plus.to(m.device), strength)
             image = to_pil(generator.render(styles, on_preview=show))
         if inversion.detail:
             with run("detail"):
-                image = add_detail(image, inversion.image, inversion.crop)
+                image = add_detail(image, session.before(inversion), inversion.crop)
         return Drawing(image, run.stages)
 
 
