@@ -5,12 +5,13 @@ import functools
 import io
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from clipinverter.errors import UserError
-from clipinverter.photo.colours import to_rgb
+from clipinverter.photo.colours import from_16_bits, has_16_bits, to_rgb
 
 # Formats that cameras, phones and browsers write. Pillow knows more, some of which start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
@@ -48,7 +49,7 @@ def load_photo(source: str | os.PathLike[str] | bytes | Image.Image) -> Image.Im
             # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which spares memory.
             factor = math.ceil(math.sqrt(image.width * image.height / MAX_KEPT))
             image.draft(None, (image.width // factor, image.height // factor))
-        return _decode(image)
+        return _decode(image, lambda: _open(source))
 
 
 def find_photos(folder: str | os.PathLike[str]) -> list[Path]:
@@ -111,15 +112,16 @@ def _learn_heif() -> None:
         pi_heif.register_heif_opener(thumbnails=False)
 
 
-def _decode(image: Image.Image) -> Image.Image:
+def _decode(image: Image.Image, open_again: Callable[[], Image.Image] | None = None) -> Image.Image:
     if image.width * image.height > MAX_DECODED:
         raise PhotoError(
             f"This picture is too large, {image.width} × {image.height} pixels. "
             f"Please shrink it to at most {MAX_DECODED // 1_000_000} megapixels first."
         )
     try:
+        deep = open_again and has_16_bits(image)
         image.load()
-        rgb = to_rgb(image)
+        rgb = to_rgb(from_16_bits(image, open_again) if deep else image)
         # Broken camera metadata can fail in many ways; the picture is still good.
         with contextlib.suppress(Exception):
             rgb.info["exif"] = image.getexif().tobytes()
