@@ -7,7 +7,6 @@ computes a move: a change of the generator's latents or style vectors. The stren
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from torch import Tensor
 from clipinverter.cache import Cache
 from clipinverter.domains import Domain
 from clipinverter.errors import UserError
+from clipinverter.methods.in_order import InOrder
 from clipinverter.models.adapter import moved
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.photo.detail import add_detail
@@ -90,7 +90,7 @@ class Session:
     def __init__(self, models: Models, cache_bytes: int = 128 * 2**20) -> None:
         self.models = models
         self.drawings: Cache[Drawing] = Cache(cache_bytes, size_of_drawing)
-        self._computing = threading.Lock()
+        self._computing = InOrder()
         self._tuned: Cache[_Tuned] = Cache(GENERATORS, lambda kept: kept.nbytes)
 
     def generator_of(self, inversion: Inversion) -> RemapperGenerator:

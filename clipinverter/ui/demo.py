@@ -9,12 +9,12 @@ from clipinverter.domains import Domain
 from clipinverter.errors import UserError
 from clipinverter.ui import api, compare, editing, hosting, layout, strangers, style, text
 from clipinverter.ui.receive import DEFAULTS, Defaults, receive
+from clipinverter.ui.turns import take_turns
 from clipinverter.ui.uploads import MAX_BYTES, checked
 from clipinverter.ui.whole_files import write_whole_results
 
 # Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
 QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
-MAX_WAITING = 64
 PREVIEWS_ABOVE = 512  # pixels; smaller pictures are there at once
 
 
@@ -57,7 +57,8 @@ def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
         inputs = _endpoint_inputs(on)
         _connect_endpoint(inputs, get_editor)
         compare.add(on, get_editor, inputs)
-    return demo.queue(max_size=MAX_WAITING)
+    take_turns(demo)
+    return demo
 
 
 def _endpoint_inputs(on: layout.Widgets) -> list[Any]:

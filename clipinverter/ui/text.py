@@ -95,6 +95,10 @@ NO_WEIGHTS = (
     "reason in its log."
 )
 NO_ROOM = "The server has no room for this picture at the moment. Please try again later."
+TOO_MANY_WAITING = (
+    "You have asked for a lot already. Wait until some of it is done, then try again."
+)
+ENDING = "The server is being stopped or restarted. Please try again in a minute."
 QUEUE_FULL = "Many people are editing. Try again in a minute."
 TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
 
