@@ -128,9 +128,9 @@ def test_results_that_are_none(tmp_path):
 def face(group: str, came: bool, turned_man: bool = False) -> dict:
     """A face of which the smile comes true or not, and whose gender every edit changes or none."""
     before = {"age": 40.0, "male": 0.1, "happy": 0.0, "neutral": 1.0}
-    moods = dict.fromkeys("sad angry fearful disgusted surprised".split(), 0.0)
+    moods = dict.fromkeys(["sad", "angry", "fearful", "disgusted", "surprised"], 0.0)
     after = before | {"male": 0.9 if turned_man else 0.1}
-    judged = {name: after | moods for name in EDITS} | {"photo": before | moods}
+    judged = dict.fromkeys(EDITS, after | moods) | {"photo": before | moods}
     judged["smiling"] |= {"happy": 2.0 * came}
     return {
         "found": True, "plain": 0.7, "tuned": 0.3, "skin": group, "judged": judged,

@@ -8,13 +8,15 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from clipinverter.editor import Editor
+from clipinverter.methods.base import Stopped
 from clipinverter.methods.in_order import InOrder
 from clipinverter.ui import text, turns
 from clipinverter.ui.demo import create_demo
 from clipinverter.ui.turns import Line, Turns
 from tests.corpus import encoded
 from tests.serving import serve
-from tests.tiny import DOMAIN, picture
+from tests.tiny import DOMAIN, picture, tiny_models
 
 
 def event(name: str, session: str | None = None, host: str = "192.0.2.1") -> SimpleNamespace:
@@ -68,10 +70,12 @@ def busy():
         go.set()
 
 
-def send(http: httpx.Client, session: str | None) -> httpx.Response:
+def send(
+    http: httpx.Client, session: str | None, align: str = "auto", tune: bool = True
+) -> httpx.Response:
     files = {"files": ("x.png", encoded(picture(), "PNG"))}
     path = http.post("/upload", files=files).json()[0]
-    data = {"data": [{"path": path}, "a man"], "session_hash": session}
+    data = {"data": [{"path": path}, "a man", 1.0, align, False, 0, tune], "session_hash": session}
     return http.post("/call/edit", json=data)
 
 
@@ -117,12 +121,33 @@ def test_everybody_who_waits_hears_that_the_server_ends(monkeypatch):
     assert late.json()["detail"] == text.ENDING
 
 
+def test_who_gives_up_waiting_for_a_lock_is_passed_over():
+    lock, seen = InOrder(), []
+
+    def give_up():
+        raise TimeoutError
+
+    def wait():
+        with lock.held():
+            seen.append("next")
+
+    with lock.held():
+        with pytest.raises(TimeoutError), lock.held(give_up):
+            pass
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.05)
+        assert seen == []
+    waiting.join(5)
+    assert seen == ["next"]
+
+
 def test_a_lock_is_given_in_order_of_arrival():
     lock, end, steps, seen = InOrder(), threading.Event(), [], []
 
     def learn():
         while not end.is_set():
-            with lock:
+            with lock.held():
                 time.sleep(0.002)
                 steps.append(None)
 
@@ -131,7 +156,7 @@ def test_a_lock_is_given_in_order_of_arrival():
     try:
         for _ in range(20):
             before = len(steps)
-            with lock:
+            with lock.held():
                 seen.append(len(steps) - before)
             time.sleep(0.001)
     finally:
@@ -139,3 +164,47 @@ def test_a_lock_is_given_in_order_of_arrival():
         learner.join(10)
     assert max(seen) <= 3  # an ordinary lock: dozens
     assert len(steps) > 20
+
+
+def test_photos_are_learned_one_after_the_other_and_who_waits_may_leave():
+    editor = Editor(tiny_models())
+    first, second = (editor.invert(picture(seed), "none") for seed in (1, 2))
+    began, said = threading.Event(), []
+
+    def slowly(step):
+        began.set()
+        time.sleep(0.02)
+
+    def leave(step):
+        said.append(step)
+        if len(said) == 2:
+            raise Stopped
+
+    learning = threading.Thread(target=editor.tune, args=(first, slowly))
+    learning.start()
+    began.wait(30)
+    with pytest.raises(Stopped):
+        editor.tune(second, leave)
+    assert said == ["waiting", "waiting"]
+    assert learning.is_alive()
+    learning.join(60)
+    assert editor.tuned(first)
+    assert not editor.tuned(second)
+
+
+def test_edits_pass_while_a_photo_is_learned(monkeypatch):
+    editor, began, go = Editor(tiny_models()), threading.Event(), threading.Event()
+    monkeypatch.setattr(editor, "needs_tuning", lambda inversion: True)
+    monkeypatch.setattr(editor, "tune", lambda *_: began.set() or go.wait(30))
+    with (
+        serve(lambda: editor) as url,
+        httpx.Client(base_url=f"{url}gradio_api", timeout=60) as http,
+    ):
+        send(http, "learner", align="none")
+        assert began.wait(20)
+        quick = send(http, "another", align="none", tune=False).json()["event_id"]
+        assert "event: complete" in http.get(f"/call/edit/{quick}").text
+        own = send(http, "learner", align="none", tune=False).json()["event_id"]
+        with pytest.raises(httpx.ReadTimeout):  # one at a time of each
+            http.get(f"/call/edit/{own}", timeout=1)
+        go.set()

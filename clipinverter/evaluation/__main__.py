@@ -67,7 +67,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         report = args.run(args)
-    except UserError as error:
+    except (UserError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
     if args.json:
         args.json.write_text(json.dumps(report, indent=2))

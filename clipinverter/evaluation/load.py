@@ -25,7 +25,8 @@ MOST_CLIENTS, MOST_MINUTES, MOST_REQUESTS = 200, 60.0, 100_000
 PROMPTS = ("a smiling woman", "a bald man with a beard", "a person with blond hair")
 STRENGTHS = (0.5, 1.0, 1.5)
 KINDS = ("edit", "slider", "tuning", "compare")
-WEIGHTS = (30, 62, 3, 5)  # how often a visitor does each; a tuning is an edit of a new photo
+NEW = ("tuning", "compare")  # of a photo, or by words, that nobody asked for before
+WEIGHTS = (30, 62, 3, 5)  # how often a visitor does each
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,19 @@ def measure(
         LoadError: the address is another machine's, nobody answers there, or the numbers are out of range.
     """
     _check(url, pictures, clients, minutes)
-    expected = _alone(url, pictures, compare=weights[3] > 0)
+    expected = _alone(url, pictures)
     memory = [memory_of(url)]
     samples: list[Sample] = []
-    shades = itertools.count(1)
+    numbers = itertools.count(1)
     lock, end = threading.Lock(), time.monotonic() + 60 * minutes
 
     def visit(number: int) -> None:
         draw, visitor = random.Random(f"{seed} {number}"), Visitor(url, pictures)
         try:
-            for kind, request in _wishes(draw, len(pictures), weights, shades):
+            for kind, request in _wishes(draw, len(pictures), weights, numbers):
                 if time.monotonic() >= end or len(samples) >= MOST_REQUESTS:
                     return
-                known = None if kind == "tuning" else expected[request]
+                known = None if kind in NEW else expected[request]
                 sample = _sample(visitor, kind, request, known)
                 with lock:
                     samples.append(sample)
@@ -127,8 +128,8 @@ def _check(url: str, pictures: Sequence[Path], clients: int, minutes: float) -> 
         raise LoadError(f"No page answers at {url} ({error}). Start it by `make demo`.") from error
 
 
-def _alone(url: str, pictures: Sequence[Path], compare: bool) -> dict[Request, str]:
-    """The digests of all answers that can come, each asked for while nobody else asks."""
+def _alone(url: str, pictures: Sequence[Path]) -> dict[Request, str]:
+    """The digests of all answers that are not new, each asked for while nobody else asks."""
     visitor = Visitor(url, pictures)
     try:
         requests = [
@@ -137,20 +138,18 @@ def _alone(url: str, pictures: Sequence[Path], compare: bool) -> dict[Request, s
             for prompt in PROMPTS
             for strength in STRENGTHS
         ]
-        if compare:
-            requests += [Request("compare", n, PROMPTS[0], 1.0) for n in range(len(pictures))]
         return {request: visitor.ask(request)[0] for request in requests}
     finally:
         visitor.close()
 
 
 def _checked(url: str, pictures: Sequence[Path], samples: Sequence[Sample]) -> list[Sample]:
-    """The samples, of which those of new photos are asked for once more, one after the other."""
+    """The samples, of which those that were new are asked for once more, one after the other."""
     visitor = Visitor(url, pictures)
     try:
         return [
             replace(sample, outcome="mixed up")
-            if sample.kind == "tuning"
+            if sample.kind in NEW
             and sample.outcome == "completed"
             and visitor.ask(sample.request)[0] != sample.digest
             else sample
@@ -161,7 +160,7 @@ def _checked(url: str, pictures: Sequence[Path], samples: Sequence[Sample]) -> l
 
 
 def _wishes(
-    draw: random.Random, pictures: int, weights: Sequence[int], shades: Iterator[int]
+    draw: random.Random, pictures: int, weights: Sequence[int], numbers: Iterator[int]
 ) -> Iterator[tuple[str, Request]]:
     """What one visitor asks for, without end."""
     picture = draw.randrange(pictures)
@@ -170,9 +169,9 @@ def _wishes(
         if kind == "edit":
             prompt = draw.choice(PROMPTS)
         if kind == "compare":
-            yield kind, Request("compare", picture, PROMPTS[0], 1.0)
+            yield kind, Request("compare", picture, f"{prompt} {next(numbers)}", 1.0)
         elif kind == "tuning":
-            yield kind, Request("edit", picture, prompt, 1.0, next(shades))
+            yield kind, Request("edit", picture, prompt, 1.0, next(numbers))
         else:
             yield kind, Request("edit", picture, prompt, draw.choice(STRENGTHS))
         kind = draw.choices(KINDS, weights)[0]
@@ -215,6 +214,7 @@ def _report(
             "start": known[0] if known else None,
             "end": known[-1] if known else None,
             "most": max(known, default=None),
+            "by_time": known[:: max(1, len(known) // 12)],
         },
         "reasons": sorted({sample.reason for sample in samples if sample.reason})[:5],
     }

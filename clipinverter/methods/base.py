@@ -108,7 +108,7 @@ class Session:
     def compute(self, on_step: OnStep | None = None) -> Iterator[StageTimer]:
         """Holds the compute lock; yields a stage timer: `with run("text"): …`."""
         # Not inference_mode: methods that optimise a latent need gradients through the results.
-        with self._computing, torch.no_grad():
+        with self._computing.held(), torch.no_grad():
             yield StageTimer(self.models.device, on_step)
 
 

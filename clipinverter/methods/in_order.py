@@ -1,14 +1,17 @@
 """A lock that is given in order of arrival."""
 
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
-from types import TracebackType
+
+LOOK_EVERY = 0.3  # seconds
 
 
 class InOrder:
-    """Like `threading.Lock`, but whoever waits longest is next.
+    """Whoever waits longest is next.
 
-    With an ordinary lock, a thread that releases it and wants it back at once mostly gets it, so an
+    With `threading.Lock`, a thread that releases it and wants it back at once mostly gets it, so an
     edit would wait for many steps of somebody else's tuning instead of one.
     """
 
@@ -17,7 +20,21 @@ class InOrder:
         self._waiting: deque[Lock] = deque()
         self._held = False
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def held(self, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
+        """Holds the lock.
+
+        Args:
+            meanwhile: called several times a second while others are first; whatever it raises ends
+                the waiting.
+        """
+        self._acquire(meanwhile)
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _acquire(self, meanwhile: Callable[[], None] | None) -> None:
         with self._guard:
             if not self._held:
                 self._held = True
@@ -26,8 +43,9 @@ class InOrder:
             turn.acquire()
             self._waiting.append(turn)
         try:
-            turn.acquire()
-        except BaseException:  # Ctrl-C
+            while not turn.acquire(timeout=LOOK_EVERY if meanwhile else -1):
+                meanwhile()
+        except BaseException:  # Ctrl-C, too
             with self._guard:
                 waits = turn in self._waiting
                 if waits:
@@ -35,14 +53,6 @@ class InOrder:
             if not waits:
                 self._release()
             raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._release()
 
     def _release(self) -> None:
         with self._guard:

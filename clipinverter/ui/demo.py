@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.exceptions import ComponentProcessingError
 
 from clipinverter.domains import Domain
 from clipinverter.errors import UserError
@@ -13,8 +14,9 @@ from clipinverter.ui.turns import take_turns
 from clipinverter.ui.uploads import MAX_BYTES, checked
 from clipinverter.ui.whole_files import write_whole_results
 
-# Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
-QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
+# Programs have a lane of their own, in which those whose photo is being learned, or waits for that,
+# let others pass. The models compute one step at a time all the same.
+QUEUE = {"concurrency_id": "edit", "concurrency_limit": 16}
 PREVIEWS_ABOVE = 512  # pixels; smaller pictures are there at once
 
 
@@ -27,6 +29,16 @@ class _Page(gr.Blocks):
         defaults = DEFAULTS if block_fn.api_name in ("edit", "compare") else ()
         inputs = checked([*inputs, *defaults[len(inputs) :]], block_fn.inputs)
         return await super().preprocess_data(block_fn, inputs, *args, **options)
+
+    async def process_api(self, *args: Any, **options: Any) -> Any:
+        """Whatever goes wrong becomes a sentence; a result may also fail when it is written."""
+        try:
+            return await super().process_api(*args, **options)
+        except gr.Error:
+            raise
+        except Exception as error:
+            cause = error.__cause__ if isinstance(error, ComponentProcessingError) else error
+            raise gr.Error(str(api.sentence(cause)), print_exception=False) from None
 
 
 def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:

@@ -61,6 +61,17 @@ class Turns(Queue):
         if not isinstance(lane.queue, Line):
             lane.queue = Line(lane.queue)
 
+    def get_events(self) -> tuple[list[Event], bool, str] | None:
+        """The next request, of somebody who has no other one running in the same lane."""
+        running = {(e.concurrency_id, _who(e)) for job in self.active_jobs for e in job or ()}
+        for name, lane in self.event_queue_per_concurrency_id.items():
+            if lane.concurrency_limit is None or lane.current_concurrency < lane.concurrency_limit:
+                for event in lane.queue:
+                    if (name, _who(event)) not in running:
+                        lane.queue.remove(event)
+                        return [event], False, name
+        return None
+
     def broadcast_estimations(self, concurrency_id: str, after: int | None = None) -> None:
         """Tells everybody in the lane their place, since a new request may be before theirs."""
         super().broadcast_estimations(concurrency_id)

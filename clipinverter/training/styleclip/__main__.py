@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prompts = options.prompts or settings_of(domain).mapper_prompts
         for prompt in [check_prompt(prompt) for prompt in prompts]:
             print(train_mapper(models, prompt, target, run, options.steps))
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
