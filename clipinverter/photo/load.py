@@ -8,10 +8,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from clipinverter.errors import UserError
 from clipinverter.photo.colours import from_16_bits, has_16_bits, to_rgb
+from clipinverter.photo.parts import bound_exif, has_too_many_parts
 
 # Formats that cameras, phones and browsers write. Pillow knows more, some of which start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
@@ -90,8 +91,14 @@ def _open(source: str | os.PathLike[str] | bytes) -> Image.Image:
     if isinstance(file, Path) and not file.is_file():
         raise MissingPhotoError(f"There is no picture at {file}.")
     _learn_heif()
+    bound_exif()
     try:
-        return Image.open(file, formats=FORMATS)
+        with file.open("rb") if isinstance(file, Path) else io.BytesIO(source) as opened:
+            if has_too_many_parts(opened):
+                raise _damaged()
+        image = Image.open(file, formats=FORMATS)
+    except PhotoError:
+        raise
     except UnidentifiedImageError:
         raise PhotoError(
             "This file is not a picture of a known format. JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP "
@@ -101,6 +108,21 @@ def _open(source: str | os.PathLike[str] | bytes) -> Image.Image:
         raise PhotoError("This picture has far too many pixels. Please shrink it first.") from None
     except Exception as error:
         raise _damaged() from error
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_odd_tiff(image):
+        image.close()
+        raise PhotoError(
+            "TIFF files in tiles, in YCbCr or compressed as JPEG are not read here. Please save the "
+            "picture as PNG or JPEG first."
+        )
+    return image
+
+
+def _is_odd_tiff(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Kinds of TIFF of which Pillow before 13.0 reads memory beyond the file's (CVE-2026-112395)."""
+    tags = image.tag_v2
+    is_ycbcr = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 6
+    is_jpeg = tags.get(TiffImagePlugin.COMPRESSION) in (6, 7)
+    return is_ycbcr or is_jpeg or TiffImagePlugin.TILEWIDTH in tags
 
 
 @functools.cache
