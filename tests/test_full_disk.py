@@ -11,7 +11,7 @@ from PIL import Image
 from clipinverter.__main__ import main
 from clipinverter.editor import Editor
 from clipinverter.training import loop
-from clipinverter.ui import text, uploads
+from clipinverter.ui import bounds, text
 from tests.corpus import encoded
 from tests.serving import serve
 from tests.tiny import picture, tiny_models
@@ -60,7 +60,7 @@ def test_an_upload_that_finds_no_space(http, monkeypatch):
 
 def test_uploads_can_not_fill_the_disk(http, monkeypatch):
     usage = shutil.disk_usage("/")
-    left = usage._replace(free=uploads.ROOM - 1)
+    left = usage._replace(free=bounds.ROOM - 1)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: left)
         answer = http.post("/upload", files=PICTURE)

@@ -7,7 +7,6 @@ the authors' code, it returns the latent with the lowest loss, not the last one.
 from __future__ import annotations
 
 import math
-import time
 
 import torch
 from torch import Tensor
@@ -103,7 +102,6 @@ class LatentOptimization:
                     self.session, inversion, move, None, prompt, strength, cached=False
                 )
                 on_preview(preview.image)
-            time.sleep(0.001)  # lets a thread that waits for the compute lock take it
         return move, True
 
 

@@ -37,7 +37,9 @@ def after(event: Any, on: layout.Widgets, get_editor: api.GetEditor) -> None:
     outputs = [
         on.result, on.status, on.info, on.crop, on.download, on.learning, on.stop, on.again
     ]  # fmt: skip
-    event.then(learn, on.visit, outputs, trigger_mode="multiple", **PRIVATE, **QUEUE)
+    # While others are first, the framework shows the place in the queue and the time.
+    shown_on = {"show_progress": "minimal", "show_progress_on": on.learning}
+    event.then(learn, on.visit, outputs, trigger_mode="multiple", **PRIVATE | shown_on, **QUEUE)
 
 
 def connect(on: layout.Widgets, get_editor: api.GetEditor) -> None:

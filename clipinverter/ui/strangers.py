@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clipinverter.ui import text
-from clipinverter.ui.uploads import KeepRoom
+from clipinverter.ui.bounds import Bounds
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def app_options() -> dict[str, Any]:
     return {
         "middleware": [
             Middleware(RefuseForeignOrigins, allowed=allowed_origins()),
-            Middleware(KeepRoom),
+            Middleware(Bounds),
         ],
         "exception_handlers": {
             FnIndexInferError: _no_endpoint,

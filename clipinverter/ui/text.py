@@ -65,6 +65,7 @@ NO_PICTURE = "Please add a picture first: upload one, or choose an example."
 PICTURE_GONE = (
     "This picture was not uploaded to this server or is no longer there. Please add it again."
 )
+TOO_MUCH = "This request is too large. Pictures are uploaded first, see the API page."
 TOO_LARGE = "This file is too large. Please send at most 20 MB."
 UNKNOWN_ALIGN = (
     'Align must be "auto" (find the face) or "none" (the picture is cropped to the face).'

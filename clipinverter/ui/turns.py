@@ -115,7 +115,7 @@ class Turns(Queue):
 
 def take_turns(demo: gr.Blocks) -> Turns:
     """Makes the visitors of a page take turns; returns its queue."""
-    demo.queue(max_size=MAX_WAITING)
+    demo.queue(max_size=MAX_WAITING, api_open=False)  # nobody gets past it
     # The framework makes its queue itself; nothing has been put into it yet.
     demo._queue.__class__ = Turns
     return demo._queue

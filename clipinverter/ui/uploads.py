@@ -4,7 +4,6 @@ The framework checks a path only where the request itself says that it is a file
 """
 
 import os
-import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +11,11 @@ from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clipinverter.errors import UserError
 from clipinverter.ui import text
 
 MAX_BYTES = 20 * 1024**2  # of one file
-ROOM = 256 * 1024**2  # bytes that uploads leave free on the disk
 # Stands for a picture that may not be read. It names no file, so the framework lets it pass.
 REFUSED = {"path": None, "url": None}
 FILE_KEYS = ("path", "url", "meta")  # by which the framework knows a file
@@ -27,27 +23,6 @@ FILE_KEYS = ("path", "url", "meta")  # by which the framework knows a file
 
 class UploadError(UserError):
     """A request names no file that may be read; the message is a sentence for the visitor."""
-
-
-class KeepRoom:
-    """ASGI middleware: refuses uploads while the disk is nearly full, so that they can't fill it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app: ASGIApp = self.app
-        if scope["type"] == "http" and scope["path"].endswith("/upload") and not has_room():
-            app = PlainTextResponse(text.NO_ROOM, 507)
-        await app(scope, receive, send)
-
-
-def has_room() -> bool:
-    """Whether the disk of the uploads has space for more."""
-    try:
-        return shutil.disk_usage(get_upload_folder()).free >= ROOM
-    except OSError:  # the folder is made with the first upload
-        return True
 
 
 def path_of(value: Any) -> Path:
