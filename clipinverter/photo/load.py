@@ -65,7 +65,7 @@ def find_photos(folder: str | os.PathLike[str]) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
     )
     if not found:
         raise PhotoError(f"There are no pictures in the folder {folder}.")
