@@ -34,7 +34,7 @@ def steps(monkeypatch):
     """How long the optimisation is; read by the first comparison of a server."""
     monkeypatch.setattr(
         comparison, "GRACE", 10.0
-    )  # a busy machine needs longer to draw the best so far
+    )  # a busy machine needs longer to draw the last step
     chosen = {"steps": 40}
     own = lambda domain: Settings(steps=chosen["steps"])  # noqa: E731
     monkeypatch.setattr(latent_optimization, "settings_of", own)
@@ -112,7 +112,7 @@ def test_stop_in_the_middle_and_compare_again(browser, url, steps):  # noqa: F81
         assert workers() == 1
         page.get_by_role("button", name="Stop").click()
         expect(state(page)).to_contain_text("Stopped", timeout=60_000)
-        expect(card(page, "optimization")).to_contain_text("the best so far")
+        expect(card(page, "optimization")).to_contain_text("the last step")
         deadline = time.monotonic() + 30
         while workers():
             assert time.monotonic() < deadline, "the comparison runs on"

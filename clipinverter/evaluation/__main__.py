@@ -1,4 +1,4 @@
-"""`python -m clipinverter.evaluation portraits|photos|compare|ablation|sheet|bench|load|fairness`: what the
+"""`python -m clipinverter.evaluation portraits|photos|compare|folders|ablation|sheet|bench|load|fairness`: what the
 models can do, in numbers and in pictures, and for whom, how long an edit takes, and what a server does under load.
 """
 
@@ -31,10 +31,19 @@ def main() -> None:
     )
     p.add_argument("--judge", type=Path, help="a program that judges pictures, see photo_edits.py")
     p.set_defaults(run=photos)
-    p = commands.add_parser("compare", help="CLIPInverter and StyleCLIP on held-out scenes")
+    p = commands.add_parser("compare", help="CLIPInverter and StyleCLIP on the same pictures")
     p.add_argument("--portraits", type=int, default=100, help="held-out scenes")
+    p.add_argument("--photos", type=Path, metavar="DIR", help="aligned photos, in place of scenes")
+    p.add_argument("--limit", type=int, help="take so many of the photos, at random")
+    p.add_argument("--judge", type=Path, help="a program that judges pictures, see photo_edits.py")
+    p.add_argument("--published", action="store_true", help="with FID and LPIPS, for photos")
+    p.add_argument("--domain", default="portraits", help="which model edits the photos")
     p.add_argument("--seed", type=int, default=0)
     p.set_defaults(run=compare)
+    p = commands.add_parser("folders", help="FID and LPIPS of two folders of aligned pictures")
+    p.add_argument("real", type=Path)
+    p.add_argument("drawn", type=Path, help="LPIPS is measured of pictures with equal names")
+    p.set_defaults(run=folders)
     p = commands.add_parser("bench", help="milliseconds an edit, against the plain way")
     p.add_argument("--domain", default="faces", help="without its files: random weights")
     p.set_defaults(run=bench)
@@ -129,10 +138,35 @@ def compare(args: argparse.Namespace) -> dict:
     from clipinverter.evaluation.compare import compare, table
     from clipinverter.portraits import judge
 
+    if args.photos:
+        return compare_photos(args)
     editor = _editor()
     held = metrics.held_out(args.portraits, editor.models.domain.image_size, args.seed)
     report = {"seed": args.seed} | compare(editor, judge.load(), held)
     print(table(report))
+    return report
+
+
+def compare_photos(args: argparse.Namespace) -> dict:
+    from clipinverter.domains import get_domain
+    from clipinverter.editor import Editor
+    from clipinverter.evaluation import photo_edits
+    from clipinverter.evaluation.compare_photos import compare, table
+    from clipinverter.portraits import judge
+    from clipinverter.weights.load import load_models
+
+    photos = photo_edits.choose(args.photos, args.limit, args.seed)
+    editor = Editor(load_models(get_domain(args.domain)))
+    report = compare(editor, judge.load(), photos, args.judge, published=args.published)
+    print(table(report))
+    return report
+
+
+def folders(args: argparse.Namespace) -> dict:
+    from clipinverter.evaluation import published
+
+    report = published.folders(args.real, args.drawn)
+    print(json.dumps(report, indent=2))
     return report
 
 

@@ -183,6 +183,27 @@ def judged(program: Path, folder: Path, photos: Sequence[str], kind: str) -> dic
     return report
 
 
+def came_true(
+    program: Path, sources: Sequence[Path], edited: Mapping[str, Sequence[Path]]
+) -> list[bool]:
+    """Whether edits came true to a judging program, for each edit of a picture that lacked what was asked for.
+
+    Args:
+        sources: the unedited pictures.
+        edited: name of `JUDGED` -> the edits of the sources, in their order.
+
+    Raises:
+        JudgeError: the program fails or writes something else.
+    """
+    answers = _ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
+    found = []
+    for name, paths in edited.items():
+        counts, is_true = JUDGED[name]
+        pairs = [(answers[str(a)], answers[str(b)]) for a, b in zip(sources, paths, strict=True)]
+        found += [is_true(*pair) for pair in pairs if counts(pair[0])]
+    return found
+
+
 def _mood(answer: Mapping[str, float]) -> str:
     moods = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
     return max(moods, key=lambda mood: answer[mood])

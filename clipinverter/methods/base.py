@@ -49,7 +49,7 @@ class MethodError(UserError):
 
 
 class Stopped(Exception):
-    """Raised by a callback to stop a method; latent optimisation then returns its best result so far."""
+    """Raised by a callback to stop a method; latent optimisation then returns its last latent so far."""
 
 
 def step_name(step: int, steps: int) -> str:

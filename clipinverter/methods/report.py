@@ -33,7 +33,7 @@ def lines(card: Card) -> list[str]:
         return [card.note]
     if card.edit is None:
         return [card.state.capitalize()]
-    found = ["Stopped; the best so far"] if card.state == "stopped" else []
+    found = ["Stopped; the last step"] if card.state == "stopped" else []
     if card.clip_gain is not None:
         found.append(f"CLIP score {card.clip_gain:+.3f}")
         same = "not measured" if card.identity is None else f"{card.identity:.2f}"

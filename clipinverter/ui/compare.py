@@ -40,7 +40,9 @@ ENDPOINT = (
     "picture of each method as far as there is one, and as JSON a row for each method with its "
     "`state` (waiting, running, done, stopped, failed), a `note`, `clip_gain`, `identity`, and "
     "times in ms, of which `kept` names those of an earlier edit. Arguments as for /edit; the photo "
-    "is learned first, and all four methods draw it alike."
+    "is learned first, and all four methods draw it alike. `styleclip` may be a JSON text with settings of "
+    'StyleCLIP\'s methods, e.g. `{"steps": 100}`: `neutral`, `target`, `alpha` and `beta` of the global '
+    "direction, and `steps`, `l2` and `identity` of the latent optimisation."
 )
 
 
@@ -173,6 +175,7 @@ def _connect_endpoint(on: layout.Widgets, get_editor: api.GetEditor, inputs: Seq
         face: Any = DEFAULTS.face,
         tune: Any = DEFAULTS.tune,
         detail: Any = DEFAULTS.detail,
+        styleclip: Any = None,
     ) -> Iterator[tuple]:
         from clipinverter.methods.comparison import row
 
@@ -180,7 +183,7 @@ def _connect_endpoint(on: layout.Widgets, get_editor: api.GetEditor, inputs: Seq
         saved = _Pictures(on.download.GRADIO_CACHE)
         try:
             with api.refusals():
-                for look in looks(get_editor, receive(given)):
+                for look in looks(get_editor, receive(given), styleclip=styleclip):
                     edits = [after and saved(name, after) for name, after in look.after.items()]
                     rows = [row(card) for card in look.cards]
                     if look.learning < 1:
@@ -192,7 +195,7 @@ def _connect_endpoint(on: layout.Widgets, get_editor: api.GetEditor, inputs: Seq
     pictures = [gr.Image(label=name, format="png", visible=False) for name in ("before", *TITLES)]
     gr.Button(visible=False).click(
         compare,
-        list(inputs),
+        [*inputs, gr.Textbox(None, label="styleclip", visible=False)],
         [*pictures, gr.JSON(label="methods", visible=False)],
         preprocess=False,
         api_name="compare",

@@ -30,8 +30,10 @@ class _Page(gr.Blocks):
 
         A plain HTTP request may leave out what has a default, as the client library does.
         """
-        defaults = {"edit": DEFAULTS, "compare": DEFAULTS, "mix": MIX}.get(block_fn.api_name, ())
-        inputs = checked([*inputs, *defaults[len(inputs) :]], block_fn.inputs)
+        defaults = {"edit": DEFAULTS, "compare": (*DEFAULTS, None), "mix": MIX}
+        inputs = checked(
+            [*inputs, *defaults.get(block_fn.api_name, ())[len(inputs) :]], block_fn.inputs
+        )
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 
     async def process_api(self, *args: Any, **options: Any) -> Any:
