@@ -195,7 +195,7 @@ def came_true(
     Raises:
         JudgeError: the program fails or writes something else.
     """
-    answers = _ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
+    answers = ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
     found = []
     for name, paths in edited.items():
         counts, is_true = JUDGED[name]
