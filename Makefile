@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test lint format bench train-portraits train-judge train-styleclip clean
+.PHONY: help demo test lint audit format bench train-portraits train-judge train-styleclip clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
 
@@ -18,6 +18,10 @@ test: $(VENV)/.dev ## run all tests, on all cores
 lint: $(VENV)/.dev ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+audit: $(VENV)/.dev ## ask the public database of holes about what is installed (needs the network)
+	$(PIP) install --quiet pip-audit
+	$(BIN)/pip-audit
 
 format: $(VENV)/.dev ## mend style and format
 	$(BIN)/ruff check --fix .

@@ -29,6 +29,7 @@ from clipinverter.ui.demo import create_demo, launch_options  # noqa: E402  it r
 
 editor: Future = Future()
 demo = create_demo(editor.result, domain)
+hosting.before_sigterm_ends.append(demo._queue.say_farewell)
 
 
 def load() -> None:

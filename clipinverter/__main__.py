@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands[options.command](options)
     except (UserError, OSError) as error:
         if _is_first():
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_said(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from there.", file=sys.stderr)
@@ -236,9 +236,18 @@ def _check_file(output: Path, photo: Path) -> None:
     """Refuses an output that could only fail, or replace the picture itself."""
     if output.is_dir():
         raise UsageError(f"{output} is a folder. Add a name for the picture, such as out.png.")
+    if output.exists() and not output.is_file():  # it would be replaced, even /dev/null
+        raise UsageError(f"{output} is no ordinary file. Choose another name by -o.")
     with contextlib.suppress(OSError):
         if output.exists() and output.samefile(photo):
             raise UsageError(f"The edit would replace {photo} itself. Choose another name by -o.")
+
+
+def _said(error: Exception) -> str:
+    """An error as a sentence; the system's own begin with a number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename2 or error.filename}: {error.strerror}."
+    return str(error)
 
 
 def _say_anything() -> None:

@@ -21,7 +21,6 @@ from tests.tiny import DOMAIN, picture, tiny_models
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect, Page = playwright.expect, playwright.Page
-expect.set_options(timeout=20_000)  # machines of continuous integration are slow
 
 CHROMIUM = (
     os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

@@ -1,5 +1,5 @@
-"""`python -m clipinverter.evaluation portraits|photos|compare|folders|ablation|sheet|bench|load`: what the models can
-do, in numbers and in pictures, how long an edit takes, and what a server does under load.
+"""`python -m clipinverter.evaluation portraits|photos|compare|folders|ablation|sheet|bench|load|fairness`: what the
+models can do, in numbers and in pictures, and for whom, how long an edit takes, and what a server does under load.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ def main() -> None:
     p.add_argument("--minutes", type=float, default=3.0)
     p.add_argument("--seed", type=int, default=0, help="of what they ask for")
     p.set_defaults(run=load)
+    p = commands.add_parser("fairness", help="faces by skin, age and gender")
+    p.add_argument("folder", type=Path, help="aligned faces, perhaps with a manifest.csv")
+    p.add_argument("--limit", type=int, help="so many faces, at random (default: all)")
+    p.add_argument("--judge", type=Path, help="a program that judges pictures, see photo_edits.py")
+    p.add_argument("--render", type=int, help="first draw so many portraits into the folder")
+    p.set_defaults(run=fairness)
     for command in commands.choices.values():
         command.add_argument("--json", type=Path, help="where to write the numbers")
     p = commands.add_parser("ablation", help="what each part of the method contributes")
@@ -70,7 +76,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         report = args.run(args)
-    except UserError as error:
+    except (UserError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
     if args.json:
         args.json.write_text(json.dumps(report, indent=2))
@@ -170,6 +176,19 @@ def load(args: argparse.Namespace) -> dict:
 
     report = measure(args.url, PORTRAITS.examples[:3], args.clients, args.minutes, args.seed)
     print(table(report))
+    return report
+
+
+def fairness(args: argparse.Namespace) -> dict:
+    """Goes on from what is in the file of --json, so that it can be done in pieces."""
+    from clipinverter.evaluation import fairness
+
+    editor = _editor()
+    if args.render:
+        fairness.render(args.folder, args.render, editor.models.domain.image_size)
+    known = fairness.read_results(args.json) if args.json else None
+    report = fairness.measure(editor, args.folder, args.limit, args.judge, known)
+    print(fairness.table(report["groups"]))
     return report
 
 

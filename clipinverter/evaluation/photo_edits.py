@@ -166,7 +166,7 @@ def judged(program: Path, folder: Path, photos: Sequence[str], kind: str) -> dic
     """
     sources = [folder / photo / "photo.png" for photo in photos]
     edited = {name: [folder / photo / kind / f"{name}.png" for photo in photos] for name in JUDGED}
-    answers = _ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
+    answers = ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
     report = {}
     for name, (counts, came_true) in JUDGED.items():
         pairs = [
@@ -195,7 +195,7 @@ def came_true(
     Raises:
         JudgeError: the program fails or writes something else.
     """
-    answers = _ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
+    answers = ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
     found = []
     for name, paths in edited.items():
         counts, is_true = JUDGED[name]
@@ -209,7 +209,7 @@ def _mood(answer: Mapping[str, float]) -> str:
     return max(moods, key=lambda mood: answer[mood])
 
 
-def _ask(program: Path, pictures: Sequence[Path]) -> dict[str, dict]:
+def ask(program: Path, pictures: Sequence[Path]) -> dict[str, dict]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "answers.json"
         command = [sys.executable, str(program), *map(str, pictures), "--json", str(out)]

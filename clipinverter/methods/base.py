@@ -7,7 +7,6 @@ computes a move: a change of the generator's latents or style vectors. The stren
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from PIL import Image
 from clipinverter.cache import Cache
 from clipinverter.domains import Domain
 from clipinverter.errors import UserError
+from clipinverter.methods.in_order import InOrder
 from clipinverter.methods.moves import Move
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.photo.detail import add_detail
@@ -89,7 +89,7 @@ class Session:
     def __init__(self, models: Models, cache_bytes: int = 128 * 2**20) -> None:
         self.models = models
         self.drawings: Cache[Drawing] = Cache(cache_bytes, size_of_drawing)
-        self._computing = threading.Lock()
+        self._computing = InOrder()
         self._tuned: Cache[_Tuned] = Cache(GENERATORS, lambda kept: kept.nbytes)
 
     def generator_of(self, inversion: Inversion) -> RemapperGenerator:
@@ -125,7 +125,7 @@ class Session:
     def compute(self, on_step: OnStep | None = None) -> Iterator[StageTimer]:
         """Holds the compute lock; yields a stage timer: `with run("text"): …`."""
         # Not inference_mode: methods that optimise a latent need gradients through the results.
-        with self._computing, torch.no_grad():
+        with self._computing.held(), torch.no_grad():
             yield StageTimer(self.models.device, on_step)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 
 import torch
 from torch import Tensor
@@ -110,7 +109,6 @@ class LatentOptimization:
                     self.session, inversion, move, None, prompt, strength, cached=False
                 )
                 on_preview(preview.image)
-            time.sleep(0.001)  # lets a thread that waits for the compute lock take it
         return move, True
 
 

@@ -204,10 +204,10 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise _sentence(error) from None
+        raise sentence(error) from None
 
 
-def _sentence(error: Exception) -> UserError:
+def sentence(error: Exception) -> UserError:
     """What the visitor is told; whoever runs the server finds the rest in its log."""
     from clipinverter.weights.files import CheckpointError  # slow: it needs PyTorch
 

@@ -127,7 +127,9 @@ def _connect_page(own: Widgets, on: layout.Widgets, get_editor: api.GetEditor) -
     inputs = {
         on.photo, on.prompt, on.strength, on.align, on.pointing, on.face, on.paste, on.plain, stopping
     }  # fmt: skip
-    begin.then(run, inputs, outputs, preprocess=False, **QUEUE, **private)
+    # While others are first, the framework shows the place in the queue and the time.
+    waiting = {"show_progress": "minimal", "show_progress_on": own.status}
+    begin.then(run, inputs, outputs, preprocess=False, **QUEUE, **private | waiting)
     own.stop.click(
         lambda stop: stop.set() if stop else None, stopping, None, queue=False, **private
     )

@@ -4,18 +4,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.exceptions import ComponentProcessingError
 
 from clipinverter.domains import Domain
 from clipinverter.errors import UserError
 from clipinverter.request import Request
 from clipinverter.ui import api, compare, editing, hosting, layout, memory, strangers, style, text
 from clipinverter.ui.receive import DEFAULTS, Defaults, receive, wishes_of
+from clipinverter.ui.turns import take_turns
 from clipinverter.ui.uploads import MAX_BYTES, checked
 from clipinverter.ui.whole_files import write_whole_results
 
-# Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
-QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
-MAX_WAITING = 64
+# Programs have a lane of their own, in which those whose photo is being learned, or waits for that,
+# let others pass. The models compute one step at a time all the same.
+QUEUE = {"concurrency_id": "edit", "concurrency_limit": 16}
 
 
 MIX = DEFAULTS[:2] + DEFAULTS[3:]  # of /mix, where the wishes bring their strengths
@@ -32,6 +34,16 @@ class _Page(gr.Blocks):
             [*inputs, *defaults.get(block_fn.api_name, ())[len(inputs) :]], block_fn.inputs
         )
         return await super().preprocess_data(block_fn, inputs, *args, **options)
+
+    async def process_api(self, *args: Any, **options: Any) -> Any:
+        """Whatever goes wrong becomes a sentence; a result may also fail when it is written."""
+        try:
+            return await super().process_api(*args, **options)
+        except gr.Error:
+            raise
+        except Exception as error:
+            cause = error.__cause__ if isinstance(error, ComponentProcessingError) else error
+            raise gr.Error(str(api.sentence(cause)), print_exception=False) from None
 
 
 def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
@@ -55,7 +67,8 @@ def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
         inputs = _endpoint_inputs()
         _connect_endpoints(inputs, get_editor)
         compare.add(on, get_editor, inputs)
-    return demo.queue(max_size=MAX_WAITING)
+    take_turns(demo)
+    return demo
 
 
 def _endpoint_inputs() -> list[Any]:

@@ -38,7 +38,9 @@ def after(event: Any, on: layout.Widgets, get_editor: api.GetEditor) -> None:
         on.result, on.status, on.info, on.crop, on.download, on.learning, on.stop, on.again,
         *on.saves.values(), *history.widgets(on),
     ]  # fmt: skip
-    event.then(learn, on.visit, outputs, trigger_mode="multiple", **PRIVATE, **QUEUE)
+    # While others are first, the framework shows the place in the queue and the time.
+    shown_on = {"show_progress": "minimal", "show_progress_on": on.learning}
+    event.then(learn, on.visit, outputs, trigger_mode="multiple", **PRIVATE | shown_on, **QUEUE)
 
 
 def connect(on: layout.Widgets, get_editor: api.GetEditor) -> None:

@@ -65,6 +65,7 @@ NO_PICTURE = "Please add a picture first: upload one, or choose an example."
 PICTURE_GONE = (
     "This picture was not uploaded to this server or is no longer there. Please add it again."
 )
+TOO_MUCH = "This request is too large. Pictures are uploaded first, see the API page."
 TOO_LARGE = "This file is too large. Please send at most 20 MB."
 UNKNOWN_ALIGN = (
     'Align must be "auto" (find the face) or "none" (the picture is cropped to the face).'
@@ -107,6 +108,10 @@ NO_WEIGHTS = (
     "reason in its log."
 )
 NO_ROOM = "The server has no room for this picture at the moment. Please try again later."
+TOO_MANY_WAITING = (
+    "You have asked for a lot already. Wait until some of it is done, then try again."
+)
+ENDING = "The server is being stopped or restarted. Please try again in a minute."
 QUEUE_FULL = "Many people are editing. Try again in a minute."
 TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
 

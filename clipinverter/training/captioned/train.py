@@ -21,7 +21,7 @@ from clipinverter.photo.contact_sheet import Cell
 from clipinverter.photo.tensors import to_pil
 from clipinverter.training import pictures
 from clipinverter.training.captioned.learner import COMPARED_SIZE, Learner, Texts, load_teachers
-from clipinverter.training.loop import Averages
+from clipinverter.training.loop import Averages, writing
 from clipinverter.training.presets import PAPER, LossWeights
 from clipinverter.training.ranger import ranger
 from clipinverter.weights.build import build_networks
@@ -181,7 +181,8 @@ def save(accelerator: Accelerator, folder: Path, stage: str, step: int) -> None:
     """Writes the whole state after a step, then removes older states."""
     target = folder / f"{stage}-state-{step}"
     partial = target.with_suffix(".partial")
-    accelerator.save_state(str(partial))
+    with writing(target, partial):
+        accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(target, ignore_errors=True)

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prompts = [check_prompt(prompt) for prompt in prompts]
         for path in train_mappers(models, prompts, target, run, options.steps):
             print(path)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
