@@ -11,7 +11,6 @@ Inversion for Text-Driven Real Image Editing" (ACM TOG 2023), section 3.
 """
 
 import functools
-import math
 import os
 import sys
 import time
@@ -26,6 +25,7 @@ from PIL import Image
 from clipinverter.cache import Cache
 from clipinverter.methods.base import OnPreview, OnStep, Session, StageTimer, Stopped, step_name
 from clipinverter.methods.clipinverter import CLIPInverter
+from clipinverter.methods.scores import psnr
 from clipinverter.photo import align
 from clipinverter.photo.faces import Face, Point, face_of_eyes, ordered_eyes
 from clipinverter.photo.load import as_crop, load_photo
@@ -266,14 +266,6 @@ class Editor:
             return Inversion(
                 key, crop, image, w_plus.cpu(), (c1, c2, c3), quad, faces, face, run.stages
             )
-
-
-def psnr(image: Image.Image, crop: Image.Image) -> float:
-    """How alike two pictures are at the size of the first, in dB; infinite for equal ones."""
-    pair = (image, crop.resize(image.size, Image.Resampling.BOX))
-    a, b = (np.asarray(x, dtype=np.float32) for x in pair)
-    error = float(np.square(a - b).mean())
-    return float("inf") if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def photo_digest(photo: Image.Image) -> str:
