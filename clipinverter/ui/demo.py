@@ -1,19 +1,29 @@
 """The page and the endpoints: `create_demo` connects what is drawn in `layout.py`; `app.py` starts it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from clipinverter.domains import Domain
-from clipinverter.errors import UserError
-from clipinverter.ui import api, compare, editing, hosting, layout, strangers, style, text
-from clipinverter.ui.receive import DEFAULTS, Defaults, receive
+from clipinverter.ui import (
+    api,
+    compare,
+    compare_endpoint,
+    editing,
+    endpoints,
+    explore,
+    hosting,
+    inspecting,
+    layout,
+    strangers,
+    style,
+)
+from clipinverter.ui.places import Place
+from clipinverter.ui.receive import DEFAULTS
 from clipinverter.ui.uploads import MAX_BYTES, checked
 from clipinverter.ui.whole_files import write_whole_results
 
-# Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
-QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
+PLACES = {"Explore": explore.add, "Compare": compare.add, "Inspect": inspecting.add}
 MAX_WAITING = 64
 PREVIEWS_ABOVE = 512  # pixels; smaller pictures are there at once
 
@@ -30,84 +40,45 @@ class _Page(gr.Blocks):
 
 
 def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
-    """Builds the page and the endpoints `/edit` and `/compare`.
+    """Builds the page and the endpoints.
 
     Args:
         get_editor: called for every request; may block until the models are loaded.
         domain: the editor's; the page can be built from it before the models are loaded.
     """
     write_whole_results()
+    previews = domain.image_size > PREVIEWS_ABOVE
     with _Page(
         title="CLIPInverter",
         analytics_enabled=False,
         delete_cache=(hosting.DELETE_EVERY, hosting.DELETE_AFTER),
     ) as demo:
-        on = layout.draw(domain)
-        arrivals = [on.examples.load_input_event] if on.examples else []
-        if domain.examples:  # so that the first thing to see is an edit
-            arrivals.append(
-                demo.load(
-                    lambda: (str(domain.examples[0]), domain.suggestions[0]),
-                    outputs=[on.photo, on.prompt],
-                    queue=False,
-                    api_visibility="private",
-                )
-            )
-        editing.connect(on, get_editor, domain.image_size > PREVIEWS_ABOVE, arrivals)
-        inputs = _endpoint_inputs(on)
-        _connect_endpoint(inputs, get_editor)
-        compare.add(on, get_editor, inputs)
+        layout.head(domain)
+        with gr.Tabs(selected="edit", elem_id="places") as tabs:
+            with gr.Tab("Edit", id="edit"):
+                on = layout.draw(domain)
+                ask = editing.connect(on, get_editor, previews, _arrivals(demo, on, domain))
+            for name, add in PLACES.items():
+                with gr.Tab(name, id=name.lower()) as tab:
+                    add(Place(on, tabs, tab, ask, get_editor, domain))
+        layout.about(domain)
+        inputs = endpoints.arguments()
+        endpoints.add(inputs, get_editor)
+        compare_endpoint.add(inputs, get_editor, on.download.GRADIO_CACHE)
     return demo.queue(max_size=MAX_WAITING)
 
 
-def _endpoint_inputs(on: layout.Widgets) -> list[Any]:
-    """The arguments of an endpoint, in the order of `receive.Defaults`; names are the labels'."""
-    return [
-        on.photo,
-        on.prompt,
-        on.strength,
-        gr.Radio(["auto", "none"], value=DEFAULTS.align, label="align", visible=False),
-        on.paste,
-        gr.Number(DEFAULTS.face, precision=0, label="face", visible=False),
-        gr.Checkbox(DEFAULTS.tune, label="tune", visible=False),
-        gr.Checkbox(DEFAULTS.detail, label="detail", visible=False),
-    ]
-
-
-def _connect_endpoint(inputs: list[Any], get_editor: api.GetEditor) -> None:
-    """The same answers for programs: files instead of a page."""
-
-    def edit(
-        image: Any,
-        prompt: Any,
-        strength: Any = DEFAULTS.strength,
-        align: Any = DEFAULTS.align,
-        paste: Any = DEFAULTS.paste,
-        face: Any = DEFAULTS.face,
-        tune: Any = DEFAULTS.tune,
-        detail: Any = DEFAULTS.detail,
-    ) -> Iterator[tuple]:
-        given = Defaults(image, prompt or "", strength, align, paste, face, tune, detail)
-        try:
-            with api.refusals():
-                for got in api.answers(get_editor, receive(given)):
-                    yield got.before, got.after, got.info
-        except UserError as refusal:
-            raise gr.Error(str(refusal), print_exception=False) from None
-
-    gr.Button(visible=False).click(
-        edit,
-        inputs,
-        [
-            gr.Image(label="before", format="png", visible=False),
-            gr.Image(label="after", format="png", visible=False),
-            gr.JSON(label="info", visible=False),
-        ],
-        preprocess=False,
-        api_name="edit",
-        api_description=text.ENDPOINT,
-        **QUEUE,
+def _arrivals(demo: gr.Blocks, on: layout.Widgets, domain: Domain) -> list[Any]:
+    """Events after which there is another photo: an example is chosen, or the page opens with the first."""
+    if not domain.examples:
+        return []
+    opened = demo.load(
+        lambda: (str(domain.examples[0]), domain.suggestions[0]),
+        outputs=[on.photo, on.prompt],
+        queue=False,
+        api_visibility="private",
     )
+    return [on.examples.load_input_event, opened]
 
 
 def launch_options() -> dict[str, Any]:

@@ -22,12 +22,15 @@ STEPS = 10  # of a first edit
 
 def connect(
     on: layout.Widgets, get_editor: api.GetEditor, previews: bool, arrivals: Sequence[Any]
-) -> None:
+) -> Callable[[Any], Any]:
     """Brings photo, words and strength to life.
 
     Args:
         previews: pictures are so large that a small one comes first.
         arrivals: events after which `on.photo` holds another photo, beside those of its own.
+
+    Returns:
+        What runs an edit after an event, as if somebody had asked for it.
     """
 
     def take(file: Any) -> Any:
@@ -136,6 +139,7 @@ def connect(
     for arrival in (taken, *arrivals):
         then_look_and_learn(arrival.then(begin, inputs, **at_once))
     learning.connect(on, get_editor)
+    return lambda event: event.then(ask, inputs, **common)
 
 
 def _respond(

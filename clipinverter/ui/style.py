@@ -55,10 +55,15 @@ def theme() -> gr.themes.Base:
 
 
 def head() -> str:
-    """The page's own style sheet. In the head it is there before the page is drawn, so nothing jumps."""
-    return f"<style>{(HERE / 'page.css').read_text(encoding='utf-8')}</style>"
+    """The page's own style sheets. In the head they are there before the page is drawn, so nothing jumps."""
+    return f"<style>{''.join(_read('page.css', 'places.css'))}</style>"
 
 
 def script() -> str:
     """What runs once when the page is open."""
-    return (HERE / "page.js").read_text(encoding="utf-8")
+    parts = (f"({part})();" for part in _read("page.js", "places.js"))
+    return f"() => {{ {''.join(parts)} }}"
+
+
+def _read(*names: str) -> list[str]:
+    return [(HERE / name).read_text(encoding="utf-8") for name in names]

@@ -48,12 +48,20 @@ def checked(values: Sequence[Any], components: Sequence[Any]) -> list[Any]:
     """The values of a request without anything that the framework would open or fetch.
 
     A picture that may not be read becomes `REFUSED`. Where no picture is expected, a list or an
-    object becomes an empty text: no prompt, number or choice may be one, so it is refused as usual.
+    object becomes an empty text: no prompt or number may be one, so it is refused as usual. Lists of
+    plain values stay where several choices or prompts are expected.
     """
-    return [
-        _picture(value) if isinstance(component, gr.Image | gr.UploadButton) else _plain(value)
-        for value, component in zip(values, components, strict=False)
-    ]
+    return [_one(*pair) for pair in zip(values, components, strict=False)]
+
+
+def _one(value: Any, component: Any) -> Any:
+    if isinstance(component, gr.File) and isinstance(value, list):
+        return [_picture(file) for file in value]
+    if isinstance(component, gr.Image | gr.UploadButton | gr.File):
+        return _picture(value)
+    if isinstance(component, gr.CheckboxGroup | gr.JSON) and isinstance(value, list):
+        return [_plain(part) for part in value]
+    return _plain(value)
 
 
 def _find(value: Any) -> Path | None:

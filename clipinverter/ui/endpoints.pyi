@@ -1,0 +1,186 @@
+"""The endpoints for programs and for models that use tools (MCP): each action of the page by its name.
+
+The arguments have components of their own, so that their types and examples are this project's.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import gradio as gr
+
+from clipinverter.errors import UserError
+from clipinverter.ui import api, explore, inspecting, text
+from clipinverter.ui.receive import DEFAULTS, Defaults, receive
+
+# Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
+QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
+WORDS = "a smiling woman with red hair"
+EXAMPLE_PHOTO = "photo.jpg"
+"""Stands for the caller's file in the examples of the API panel."""
+
+class Photo(gr.Image):
+    """A picture as an argument or a result; in examples it is a file of the caller's."""
+
+    def example_payload(self) -> Any:
+        return {"path": EXAMPLE_PHOTO, "meta": {"_type": "gradio.FileData"}}
+
+    def example_value(self) -> Any:
+        return EXAMPLE_PHOTO
+
+    def get_block_name(self) -> str:
+        return "image"
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+class Words(gr.Textbox):
+    """A prompt as an argument."""
+
+    def example_payload(self) -> Any:
+        return WORDS
+
+    example_value = example_payload
+
+    def get_block_name(self) -> str:
+        return "textbox"
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+class Json(gr.JSON):
+    """Lists and tables; made by `json`."""
+
+    example: Any = None
+
+    def example_payload(self) -> Any:
+        return self.example
+
+    example_value = example_payload
+
+    def get_block_name(self) -> str:
+        return "json"
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+def arguments() -> list[Any]:
+    """The arguments of `/edit` and `/compare`, in the order of `receive.Defaults`; names are the labels."""
+    strength = gr.Number(DEFAULTS.strength, label="strength", visible=False)
+    return [
+        Photo(label="image", type="filepath", visible=False),
+        Words(label="prompt", visible=False),
+        strength,
+        gr.Radio(["auto", "none"], value=DEFAULTS.align, label="align", visible=False),
+        gr.Checkbox(DEFAULTS.paste, label="paste", visible=False),
+        gr.Number(DEFAULTS.face, precision=0, label="face", visible=False),
+        gr.Checkbox(DEFAULTS.tune, label="tune", visible=False),
+        gr.Checkbox(DEFAULTS.detail, label="detail", visible=False),
+    ]
+
+def connect(
+    name: str,
+    function: Callable,
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    description: str,
+    queue: dict[str, Any] = QUEUE,
+) -> None:
+    """Offers a function as an endpoint and an MCP tool of that name."""
+    gr.Button(visible=False).click(
+        function, list(inputs), list(outputs), preprocess=False, api_name=name,
+        api_description=description, **queue,
+    )  # fmt: skip
+
+def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
+    """Adds `/edit`, `/explore` and `/inspect` to the current `gr.Blocks`.
+
+    Args:
+        inputs: from `arguments`.
+    """
+
+    def edit(
+        image: Any,
+        prompt: Any,
+        strength: Any = DEFAULTS.strength,
+        align: Any = DEFAULTS.align,
+        paste: Any = DEFAULTS.paste,
+        face: Any = DEFAULTS.face,
+        tune: Any = DEFAULTS.tune,
+        detail: Any = DEFAULTS.detail,
+    ) -> Iterator[tuple]:
+        given = Defaults(image, prompt or "", strength, align, paste, face, tune, detail)
+        with refusals():
+            for got in api.answers(get_editor, receive(given)):
+                yield got.before, got.after, got.info
+
+    def explore_(image: Any, prompts: Any, strengths: Any) -> Iterator[tuple]:
+        from clipinverter.ui import grid
+
+        with refusals():
+            wished = explore.wishes_of(prompts, strengths)
+            request = receive(DEFAULTS._replace(image=image, prompt=wished[0][0]))
+            done = []
+            for found in explore.cells(get_editor, request, wished):
+                if not isinstance(found, float):
+                    done.append(found)
+                    columns = min(len(wished), 6)
+                    yield grid.sheet(done, columns), [row_of(cell) for cell in done]
+
+    def inspect_(image: Any, prompt: Any, strength: Any, parts: Any, levels: Any) -> tuple:
+        with refusals():
+            given = DEFAULTS._replace(image=image, prompt=prompt or "", strength=strength)
+            request = receive(given)
+            _, seen = inspecting.inspected(get_editor, request, parts, levels)
+            return seen.edit.image, inspecting.as_json(seen)
+
+    photo, prompt, strength = inputs[:3]
+    prompts = Json([WORDS, "a surprised face"], label="prompts", visible=False)
+    strengths = Json([0.5, 1.0], value=[1.0], label="strengths", visible=False)
+    parts = gr.Radio(["both", "adapter", "remapper"], value="both", label="parts", visible=False)
+    levels = gr.CheckboxGroup(
+        ["coarse", "medium", "fine"], value=["coarse", "medium", "fine"], label="levels",
+        visible=False,
+    )  # fmt: skip
+    answers = {
+        name: Photo(label=name, format="png", visible=False)
+        for name in ("before", "after", "sheet", "picture")
+    }
+    info = Json({"prompt": WORDS, "strength": 1.0}, label="info", visible=False)
+    figures = Json({"figures": {"psnr edit": 24.5}}, label="figures", visible=False)
+    cells = Json([{"prompt": WORDS, "strength": 1.0}], label="cells", visible=False)
+    connect("edit", edit, inputs, [answers["before"], answers["after"], info], text.ENDPOINT)
+    connect(
+        "explore", explore_, [photo, prompts, strengths], [answers["sheet"], cells],
+        text.EXPLORE_ENDPOINT,
+    )  # fmt: skip
+    connect(
+        "inspect", inspect_, [photo, prompt, strength, parts, levels],
+        [answers["picture"], figures], text.INSPECT_ENDPOINT,
+    )  # fmt: skip
+
+def row_of(cell: Any) -> dict[str, Any]:
+    """A cell of a grid for JSON."""
+    return {
+        "prompt": cell.wish.prompt,
+        "strength": cell.wish.strength,
+        "clip_before": cell.clip_before,
+        "clip_after": cell.clip_after,
+        "identity": cell.identity,
+        "error": cell.error,
+    }
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turns every error into a sentence that the client sees."""
+    try:
+        with api.refusals():
+            yield
+    except UserError as refusal:
+        raise gr.Error(str(refusal), print_exception=False) from None
