@@ -112,7 +112,7 @@ def _draw() -> Widgets:
     pictures, words, files = {}, {}, {}
     with gr.Column(elem_id="compare"):
         header = places.header("compare-header")
-        gr.Markdown(INTRO)
+        gr.Markdown(INTRO, elem_id="compare-intro")
         with gr.Row(elem_classes="form"):
             start = gr.Button("Compare all four", variant="primary", scale=0, min_width=200)
             stop = gr.Button("Stop", interactive=False, scale=0, min_width=88)

@@ -1,5 +1,6 @@
 """The page and the endpoints: `create_demo` connects what is drawn in `layout.py`; `app.py` starts it."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
@@ -17,6 +18,7 @@ from clipinverter.ui import (
     layout,
     strangers,
     style,
+    translations,
 )
 from clipinverter.ui.places import Place
 from clipinverter.ui.receive import DEFAULTS
@@ -65,6 +67,7 @@ def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
         inputs = endpoints.arguments()
         endpoints.add(inputs, get_editor)
         compare_endpoint.add(inputs, get_editor, on.download.GRADIO_CACHE)
+    translations.mark(demo)
     return demo.queue(max_size=MAX_WAITING)
 
 
@@ -97,6 +100,10 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "show_error": False,
         "app_kwargs": strangers.app_options(),
+        "pwa": True,
+        "favicon_path": style.ICON,
+        "mcp_server": find_spec("mcp") is not None,
+        "i18n": translations.texts(),
     }
     if port := hosting.check_ports():
         options["server_port"] = port

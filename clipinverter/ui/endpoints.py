@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from clipinverter.errors import UserError
-from clipinverter.ui import api, explore, inspecting, text
+from clipinverter.ui import api, cells, inspecting, reports, text
 from clipinverter.ui.receive import DEFAULTS, Defaults, receive
 
 # Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
@@ -90,6 +90,7 @@ def connect(
     queue: dict[str, Any] = QUEUE,
 ) -> None:
     """Offers a function as an endpoint and an MCP tool of that name."""
+    function.__name__ = name
     gr.Button(visible=False).click(
         function, list(inputs), list(outputs), preprocess=False, api_name=name,
         api_description=description, **queue,
@@ -122,10 +123,10 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
         from clipinverter.ui import grid
 
         with refusals():
-            wished = explore.wishes_of(prompts, strengths)
+            wished = cells.wishes_of(prompts, strengths)
             request = receive(DEFAULTS._replace(image=image, prompt=wished[0][0]))
             done = []
-            for found in explore.cells(get_editor, request, wished):
+            for found in cells.cells(get_editor, request, wished):
                 if not isinstance(found, float):
                     done.append(found)
                     columns = min(len(wished), 6)
@@ -136,7 +137,7 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
             given = DEFAULTS._replace(image=image, prompt=prompt or "", strength=strength)
             request = receive(given)
             _, seen = inspecting.inspected(get_editor, request, parts, levels)
-            return seen.edit.image, inspecting.as_json(seen)
+            return seen.edit.image, reports.as_json(seen)
 
     photo, prompt, strength = inputs[:3]
     prompts = json("prompts", [WORDS, "a surprised face"])
@@ -152,10 +153,10 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
     }
     info = json("info", {"prompt": WORDS, "strength": 1.0})
     figures = json("figures", {"figures": {"psnr edit": 24.5}})
-    cells = json("cells", [{"prompt": WORDS, "strength": 1.0}])
+    rows = json("cells", [{"prompt": WORDS, "strength": 1.0}])
     connect("edit", edit, inputs, [answers["before"], answers["after"], info], text.ENDPOINT)
     connect(
-        "explore", explore_, [photo, prompts, strengths], [answers["sheet"], cells],
+        "explore", explore_, [photo, prompts, strengths], [answers["sheet"], rows],
         text.EXPLORE_ENDPOINT,
     )  # fmt: skip
     connect(

@@ -11,15 +11,15 @@ import gradio as gr
 
 from clipinverter.batch import Wish
 from clipinverter.errors import UsageError, UserError
-from clipinverter.request import Request, check_prompt, check_strength
+from clipinverter.request import Request
 from clipinverter.ui import api, places, text, tiles, verdicts
+from clipinverter.ui.cells import STRENGTHS, cells, wishes_of
 from clipinverter.ui.places import Place
 from clipinverter.ui.shown import Update
 from clipinverter.ui.uploads import path_of
 
 QUEUE = {"concurrency_id": "explore", "concurrency_limit": 1}
-STRENGTHS = (0.5, 1.0, 1.5, 2.0)
-MOST = {"prompts": 12, "photos": 12}
+MOST_PHOTOS = 12
 INTRO = "One prompt a line. Press a picture to go on with it in Edit."
 LEARN = "Learn each photo first (seconds for each)"
 
@@ -140,60 +140,6 @@ def _draw(place: Place) -> Widgets:
     )  # fmt: skip
 
 
-def wishes_of(lines: Any, strengths: Any) -> list[tuple[str, float]]:
-    """Every prompt with every strength, prompt by prompt.
-
-    Args:
-        lines: a prompt in each line; or a list of them.
-
-    Raises:
-        UserError: there is none, one can't be used, or there are too many.
-    """
-    lines = lines.split("\n") if isinstance(lines, str) else lines
-    if not isinstance(lines, list) or not isinstance(strengths, list):
-        raise UsageError(text.UNKNOWN_PROMPTS)
-    prompts = [check_prompt(line) for line in lines if not isinstance(line, str) or line.strip()]
-    if not prompts:
-        check_prompt("")
-    if len(prompts) > MOST["prompts"]:
-        raise UsageError(f"Please use at most {MOST['prompts']} prompts at once.")
-    chosen = sorted({check_strength(strength) for strength in strengths})
-    if not chosen:
-        raise UsageError("Please choose at least one strength.")
-    if len(chosen) > len(STRENGTHS):
-        raise UsageError(f"Please use at most {len(STRENGTHS)} strengths at once.")
-    return [(prompt, strength) for prompt in dict.fromkeys(prompts) for strength in chosen]
-
-
-def cells(
-    get_editor: api.GetEditor,
-    request: Request,
-    wished: Sequence[tuple[str, float]],
-    stop: Event | None = None,
-) -> Iterator[Any]:
-    """Edits of one face: first floats, the share of learning it that is done, then cells (`grid.Cell`).
-
-    Raises:
-        UserError: the photo can't be used.
-    """
-    from clipinverter.methods.base import Stopped
-    from clipinverter.ui import grid
-
-    stop = stop or Event()
-    opened = api.open_request(get_editor, request)
-    if opened.learnable and not opened.learned:
-        try:
-            for news in api.learning(opened, stop.is_set):
-                yield news.progress
-        except Stopped:
-            return
-    wishes = [
-        Wish(p, s, request.where, request.face, tune=opened.learnable, detail=request.detail)
-        for p, s in wished
-    ]
-    yield from grid.fill(opened.editor, [(request.photo.stem, request.photo)], wishes, stop)
-
-
 def _one(own: Widgets, run: gr.State, place: Place, given: Update, stop: Event) -> Iterator[Update]:
     on = place.on
     wished = wishes_of(given[own.prompts], given[own.strengths])
@@ -227,8 +173,8 @@ def _several(
     files = given[own.photos] or []
     if not files:
         raise UsageError("Please add the photos first.")
-    if len(files) > MOST["photos"]:
-        raise UsageError(f"Please add at most {MOST['photos']} photos at once.")
+    if len(files) > MOST_PHOTOS:
+        raise UsageError(f"Please add at most {MOST_PHOTOS} photos at once.")
     wished = wishes_of(given[own.prompts], given[own.strengths])
     photos = [(Path(path).stem, path) for path in map(path_of, files)]
     wishes = [Wish(p, s, tune=bool(given[own.learn])) for p, s in wished]

@@ -1,9 +1,7 @@
 """Inspect: what happens inside the edit that Edit shows, for researchers; and latents to save and restore."""
 
-import math
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,28 +10,18 @@ import pandas as pd
 
 from clipinverter.errors import UserError
 from clipinverter.request import Request
-from clipinverter.ui import api, places, restoring, text, tiles
+from clipinverter.ui import api, places, reports, restoring, text, tiles
 from clipinverter.ui.places import Place
 from clipinverter.ui.shown import Update
 
 if TYPE_CHECKING:
     from clipinverter.methods.inspection import Inspection
-    from clipinverter.results import Inversion, Stage
+    from clipinverter.results import Inversion
 
 QUEUE = {"concurrency_id": "inspect", "concurrency_limit": 1}
 PARTS = [("Both", "both"), ("Adapter only", "adapter"), ("Remapper only", "remapper")]
 LEVELS = [("Coarse", "coarse"), ("Medium", "medium"), ("Fine", "fine")]
 QUANTILES = 24  # points of each line of gammas and betas
-CALL = """from gradio_client import Client, handle_file
-
-client = Client("{address}")
-before, after, info = client.predict(
-    image=handle_file("{photo}"),
-    prompt={prompt!r},
-    strength={strength!r},{more}
-    api_name="/edit",
-)
-"""
 
 
 class Widgets(NamedTuple):
@@ -74,7 +62,7 @@ def add(place: Place) -> None:
             with api.refusals():
                 yield _looked(own, place, now, given) | {
                     made: now,
-                    own.call: call(now, str(request.base_url).rstrip("/")),
+                    own.call: reports.call(now, str(request.base_url).rstrip("/")),
                 }
         except UserError as refusal:
             yield {own.status: text.status(str(refusal), failed=True)}
@@ -105,7 +93,7 @@ def _draw(place: Place) -> Widgets:
             LEVELS, value=[level for _, level in LEVELS], label="Levels of the adapter",
             elem_id="inspect-levels",
         )  # fmt: skip
-        again = gr.Button("Inspect again", scale=0, min_width=150)
+        again = gr.Button("Inspect again", scale=0, min_width=180)
     status = gr.HTML(elem_id="inspect-status", padding=False)
     pictures = tiles.draw(elem_id="inspect-pictures")
     with gr.Row():
@@ -114,7 +102,7 @@ def _draw(place: Place) -> Widgets:
     with gr.Row():
         residual = gr.BarPlot(
             x="row", y="size", title="Residual by row of W+", x_title="row", y_title="L2 norm",
-            height=260, min_width=300, elem_id="inspect-residual",
+            y_lim=[0, None], height=260, min_width=260, elem_id="inspect-residual",
         )  # fmt: skip
         weights = gr.BarPlot(
             x="row", y="size", title="Remapper: λ by row", x_title="row", y_title="0.9 λ",
@@ -169,38 +157,6 @@ def inspected(
     return inversion, inspect(session, inversion, request.prompt, request.strength, parts, chosen)
 
 
-def as_json(seen: "Inspection") -> dict[str, Any]:
-    """The figures of an inspection for programs: sizes by row, gammas and betas by level."""
-    return {
-        "figures": {
-            name: round(value, 4) for name, value in seen.figures.items() if math.isfinite(value)
-        },
-        "residual": [round(float(size), 4) for size in seen.residual],
-        "remapper_pull": [round(float(size), 4) for size in seen.pull],
-        "remapper_lambda": [round(float(weight), 4) for weight in seen.lambdas],
-        "adapter": {
-            m.level: {"gamma": m.gamma.round(4).tolist(), "beta": m.beta.round(4).tolist()}
-            for m in seen.modulations
-        },
-    }
-
-
-def call(request: Request, address: str) -> str:
-    """Python code that repeats an edit by the API; the photo is the caller's file."""
-    more = {"align": request.align, "paste": request.paste, "face": request.face}
-    more |= {"tune": request.tune, "detail": request.detail}
-    usual = {"align": "auto", "paste": False, "face": 0, "tune": True, "detail": True}
-    named = "".join(
-        f"\n    {name}={value!r}," for name, value in more.items() if value != usual[name]
-    )
-    if request.align == "eyes":
-        named = '\n    align="none",  # the API takes no eyes: crop the photo to the face first'
-    return CALL.format(
-        address=address, photo=request.photo.name, prompt=request.prompt,
-        strength=request.strength, more=named,
-    )  # fmt: skip
-
-
 def _looked(own: Widgets, place: Place, request: Request, given: Update) -> Update:
     inversion, seen = inspected(place.get_editor, request, given[own.parts], given[own.levels])
     shown = [
@@ -215,21 +171,18 @@ def _looked(own: Widgets, place: Place, request: Request, given: Update) -> Upda
     return {
         own.status: text.status(text.INSPECTED),
         own.pictures: tiles.value(own.pictures, shown),
-        own.figures: figures_table(seen.figures),
-        own.timeline: timeline(stages),
+        own.figures: reports.figures_table(seen.figures),
+        own.timeline: reports.timeline(stages),
         **_plots(own, seen),
     }
 
 
 def _plots(own: Widgets, seen: "Inspection") -> Update:
     rows = [f"{row:02d}" for row in range(len(seen.residual))]
-    moved = [*zip(rows[1:-1], seen.lambdas, ["λ"] * len(seen.lambdas), strict=True)]
-    moved += [*zip(rows[1:-1], seen.pull, ["pull"] * len(seen.pull), strict=True)]
     found: Update = {
-        own.residual: pd.DataFrame({"row": rows, "size": seen.residual.astype(float)}),
-        own.remapper: pd.DataFrame(
-            [(row, float(size), what) for row, size, what in moved], columns=["row", "size", "what"]
-        ),
+        own.residual: _bars(rows, seen.residual),
+        own.weights: _bars(rows[1:-1], seen.lambdas),
+        own.pull: _bars(rows[1:-1], seen.pull),
     }
     shares = [i / (QUANTILES - 1) for i in range(QUANTILES)]
     for plot, name in ((own.gamma, "gamma"), (own.beta, "beta")):
@@ -244,48 +197,8 @@ def _plots(own: Widgets, seen: "Inspection") -> Update:
     return found
 
 
-def figures_table(figures: Mapping[str, float]) -> str:
-    """HTML of the figures of an inspection: a row a picture."""
-    pictures = ["photo", "inversion", "tuned inversion", "edit"]
-    kinds = {
-        "psnr": "PSNR to the photo (dB)",
-        "identity": "identity with the photo",
-        "clip": "CLIP with the prompt",
-    }
-
-    def cell(kind: str, picture: str) -> str:
-        value = figures.get(f"{kind} {picture}")
-        if value is None:
-            return "–"
-        if math.isinf(value):
-            return "equal"
-        return f"{value:.1f}" if kind == "psnr" else f"{value:.3f}"
-
-    rows = "".join(
-        f"<tr><th scope='row'>{picture}</th>"
-        + "".join(f"<td>{cell(kind, picture)}</td>" for kind in kinds)
-        + "</tr>"
-        for picture in pictures
-        if f"clip {picture}" in figures
-    )
-    head = "".join(f"<th scope='col'>{title}</th>" for title in kinds.values())
-    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def timeline(stages: "Sequence[Stage]") -> str:
-    """HTML of the stages one after the other, each as long as it took; cached ones are pale."""
-    total = sum(stage.ms for stage in stages) or 1.0
-    start, rows = 0.0, ""
-    for stage in stages:
-        kind = " class='cached'" if stage.cached else ""
-        took = f"{stage.ms:,.0f} ms" + (", cached" if stage.cached else "")
-        rows += (
-            f"<li{kind}><span>{escape(text.stage_name(stage.name))}</span>"
-            f"<i><b style='margin-left:{100 * start / total:.2f}%;"
-            f"width:max(2px,{100 * stage.ms / total:.2f}%)'></b></i><em>{took}</em></li>"
-        )
-        start += stage.ms
-    return f"<ol class='timeline'>{rows}</ol>"
+def _bars(rows: Sequence[str], sizes: Any) -> pd.DataFrame:
+    return pd.DataFrame({"row": rows, "size": sizes.astype(float)})
 
 
 def _saved(own: Widgets, place: Place, given: Update) -> str:

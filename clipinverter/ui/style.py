@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 HERE = Path(__file__).parent
+ICON = str(HERE / "icon.svg")
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
