@@ -200,7 +200,7 @@ def test_the_endpoint_is_documented(client):
     assert len(endpoint["returns"]) == 3
     assert "aligned face" in endpoint["description"]
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == [
-        "/edit", "/compare"
+        "/edit", "/explore", "/inspect", "/compare"
     ]  # fmt: skip
 
 

@@ -21,7 +21,6 @@ from clipinverter.ui import (
     translations,
 )
 from clipinverter.ui.places import Place
-from clipinverter.ui.receive import DEFAULTS
 from clipinverter.ui.uploads import MAX_BYTES, checked
 from clipinverter.ui.whole_files import write_whole_results
 
@@ -36,7 +35,7 @@ class _Page(gr.Blocks):
 
         A plain HTTP request may leave out what has a default, as the client library does.
         """
-        defaults = DEFAULTS if block_fn.api_name in ("edit", "compare") else ()
+        defaults = endpoints.LEFT_OUT.get(block_fn.api_name, ())
         inputs = checked([*inputs, *defaults[len(inputs) :]], block_fn.inputs)
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 

@@ -20,11 +20,22 @@ EXAMPLE_PHOTO = "photo.jpg"
 """Stands for the caller's file in the examples of the API panel."""
 
 
+LEVELS = ["coarse", "medium", "fine"]
+LEFT_OUT: dict[str, tuple] = {
+    "edit": DEFAULTS,
+    "compare": DEFAULTS,
+    "explore": (None, None, [1.0], DEFAULTS.align),
+    "inspect": (None, None, DEFAULTS.strength, DEFAULTS.align, "both", LEVELS),
+}
+"""What stands for arguments that a request leaves out, by endpoint."""
+
+
 class Photo(gr.Image):
     """A picture as an argument or a result; in examples it is a file of the caller's."""
 
     def example_payload(self) -> Any:
-        return {"path": EXAMPLE_PHOTO, "meta": {"_type": "gradio.FileData"}}
+        meta = {"_type": "gradio.FileData"}
+        return {"path": EXAMPLE_PHOTO, "url": EXAMPLE_PHOTO, "meta": meta}
 
     def example_value(self) -> Any:
         return EXAMPLE_PHOTO
@@ -119,12 +130,18 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
             for got in api.answers(get_editor, receive(given)):
                 yield got.before, got.after, got.info
 
-    def explore_(image: Any, prompts: Any, strengths: Any) -> Iterator[tuple]:
+    def explore(
+        image: Any,
+        prompts: Any,
+        strengths: Any = LEFT_OUT["explore"][2],
+        align: Any = DEFAULTS.align,
+    ) -> Iterator[tuple]:
         from clipinverter.ui import grid
 
         with refusals():
             wished = cells.wishes_of(prompts, strengths)
-            request = receive(DEFAULTS._replace(image=image, prompt=wished[0][0]))
+            given = DEFAULTS._replace(image=image, prompt=wished[0][0], align=align)
+            request = receive(given)
             done = []
             for found in cells.cells(get_editor, request, wished):
                 if not isinstance(found, float):
@@ -132,19 +149,28 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
                     columns = min(len(wished), 6)
                     yield grid.sheet(done, columns), [row_of(cell) for cell in done]
 
-    def inspect_(image: Any, prompt: Any, strength: Any, parts: Any, levels: Any) -> tuple:
+    def inspect(
+        image: Any,
+        prompt: Any,
+        strength: Any = DEFAULTS.strength,
+        align: Any = DEFAULTS.align,
+        parts: Any = "both",
+        levels: Any = LEVELS,
+    ) -> tuple:
         with refusals():
-            given = DEFAULTS._replace(image=image, prompt=prompt or "", strength=strength)
+            given = DEFAULTS._replace(
+                image=image, prompt=prompt or "", strength=strength, align=align
+            )
             request = receive(given)
             _, seen = inspecting.inspected(get_editor, request, parts, levels)
             return seen.edit.image, reports.as_json(seen)
 
-    photo, prompt, strength = inputs[:3]
+    photo, prompt, strength, align = inputs[:4]
     prompts = json("prompts", [WORDS, "a surprised face"])
     strengths = json("strengths", [0.5, 1.0], [1.0])
     parts = gr.Radio(["both", "adapter", "remapper"], value="both", label="parts", visible=False)
     levels = gr.CheckboxGroup(
-        ["coarse", "medium", "fine"], value=["coarse", "medium", "fine"], label="levels",
+        LEVELS, value=LEVELS, label="levels",
         visible=False,
     )  # fmt: skip
     answers = {
@@ -156,11 +182,11 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
     rows = json("cells", [{"prompt": WORDS, "strength": 1.0}])
     connect("edit", edit, inputs, [answers["before"], answers["after"], info], text.ENDPOINT)
     connect(
-        "explore", explore_, [photo, prompts, strengths], [answers["sheet"], rows],
+        "explore", explore, [photo, prompts, strengths, align], [answers["sheet"], rows],
         text.EXPLORE_ENDPOINT,
     )  # fmt: skip
     connect(
-        "inspect", inspect_, [photo, prompt, strength, parts, levels],
+        "inspect", inspect, [photo, prompt, strength, align, parts, levels],
         [answers["picture"], figures], text.INSPECT_ENDPOINT,
     )  # fmt: skip
 

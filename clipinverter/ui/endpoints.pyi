@@ -23,7 +23,8 @@ class Photo(gr.Image):
     """A picture as an argument or a result; in examples it is a file of the caller's."""
 
     def example_payload(self) -> Any:
-        return {"path": EXAMPLE_PHOTO, "meta": {"_type": "gradio.FileData"}}
+        meta = {"_type": "gradio.FileData"}
+        return {"path": EXAMPLE_PHOTO, "url": EXAMPLE_PHOTO, "meta": meta}
 
     def example_value(self) -> Any:
         return EXAMPLE_PHOTO

@@ -58,7 +58,7 @@ def add(place: Place) -> None:
 
     def arrive(given: Update) -> Update:
         made = given[run] and given[run].request
-        return {own.header: places.told(on, given, made)}
+        return {own.header: places.told_of_photo(on, given, made)}
 
     def prepare() -> tuple[Event, Any, Any, Any]:
         """Before the queue, so that Stop works while others are still first."""
@@ -146,13 +146,12 @@ def _one(own: Widgets, run: gr.State, place: Place, given: Update, stop: Event) 
     # What Edit's prompt and strength are does not matter here.
     request = places.shown.requested(on, given | {on.prompt: wished[0][0], on.strength: 1.0})
     request = replace(request, paste=False)
-    made = places.requested(on, given)
     columns = len({strength for _, strength in wished})
     titles = [f"{prompt} · {round(100 * strength)} %" for prompt, strength in wished]
     yield {
-        own.header: places.told(on, given),
+        own.header: places.told_of_photo(on, given),
         own.grid: tiles.value(own.grid, [tiles.Tile(t) for t in titles], _columns(columns)),
-        run: Run(made or request, tuple(wished)),
+        run: Run(request, tuple(wished)),
         **_nothing_to_save(own),
     }
     done: list[Any] = []

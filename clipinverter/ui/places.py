@@ -93,6 +93,15 @@ def told(on: layout.Widgets, given: Update, made: Request | None = None) -> dict
     }
 
 
+def told_of_photo(on: layout.Widgets, given: Update, made: Request | None = None) -> dict[str, Any]:
+    """What the header says where the place has prompts of its own; `made` as for `told`."""
+    photo = given[on.photo]
+    now = requested(on, given | {on.prompt: "any", on.strength: 1.0})
+    old = now is not None and made is not None and made.picture != now.picture
+    words = text.ON_THIS_FACE if photo else text.NO_PHOTO_YET
+    return {"photo": _photo(photo), "words": words, "outdated": text.OTHER_PHOTO if old else ""}
+
+
 def picture(component: gr.HTML, image: Any) -> dict[str, Any]:
     """The file of a picture, as a component of `gr.HTML` shows it."""
     return stage.picture_file(component, image)

@@ -54,12 +54,13 @@ ENDPOINT = (
 EXPLORE_ENDPOINT = (
     "Edits one portrait by several prompts at several strengths. image: as for edit. prompts: a list "
     'of at most 12 texts, e.g. ["a smiling woman", "a bald man"]. strengths: a list of at most 4 '
-    "numbers from 0 to 2. Streams; the last answer has all edits: a sheet of the pictures, and for each "
+    "numbers from 0 to 2. align: as for edit. Streams; the last answer has all edits: a "
+    "sheet of the pictures, and for each "
     "prompt and strength the CLIP cosine with the prompt without and with the edit and the cosine of the "
     "identity features, or an `error`. The photo is learned first, which takes seconds, once."
 )
 INSPECT_ENDPOINT = (
-    'Says what happens inside an edit. image, prompt, strength: as for edit. parts: "both", or '
+    'Says what happens inside an edit. image, prompt, strength, align: as for edit. parts: "both", or '
     '"adapter" or "remapper" alone. levels: the levels of the adapter that act, of "coarse", "medium" '
     'and "fine". Returns the picture and as JSON the size of the residual by row of W+, the '
     "remapper's pull and lambda by row, the adapter's gamma and beta by channel, and figures: PSNR and "
@@ -103,6 +104,8 @@ KEPT = "We kept the sketch."
 NO_PHOTO_YET = "There is no photo yet. Choose one in Edit."
 NO_WORDS_YET = "Describe a change in Edit first."
 OUTDATED = "Outdated: the photo, the prompt or the strength has changed since. Run it again."
+ON_THIS_FACE = "Edits of this photo"
+OTHER_PHOTO = "Outdated: these pictures are of another photo. Run it again."
 LEARNING_FIRST = "Learning this face first: {percent} %"
 WORKING = "Working …"
 INSPECTED = "These are the parts of the edit."
