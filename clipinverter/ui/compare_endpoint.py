@@ -9,7 +9,7 @@ from PIL import Image
 
 from clipinverter.methods.names import TITLES
 from clipinverter.ui import api
-from clipinverter.ui.endpoints import Photo, connect, json, refusals
+from clipinverter.ui.endpoints import connect, json, photo, refusals
 from clipinverter.ui.looks import looks
 from clipinverter.ui.receive import DEFAULTS, Defaults, receive
 
@@ -56,7 +56,7 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor, cache: str) -> None:
                     rows = [r | {"note": f"learning {look.learning:.0%}"} for r in rows]
                 yield (saved("before", look.before), *edits, rows)
 
-    pictures = [Photo(label=name, format="png", visible=False) for name in ("before", *TITLES)]
+    pictures = [photo(name) for name in ("before", *TITLES)]
     rows = json("methods", EXAMPLE)
     connect("compare", compare, inputs, [*pictures, rows], ENDPOINT, queue=QUEUE)
 

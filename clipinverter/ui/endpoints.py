@@ -16,8 +16,7 @@ from clipinverter.ui.receive import DEFAULTS, Defaults, receive
 # Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
 QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
 WORDS = "a smiling woman with red hair"
-EXAMPLE_PHOTO = "photo.jpg"
-"""Stands for the caller's file in the examples of the API panel."""
+PHOTO = "photo.jpg"  # stands for the caller's file in examples
 
 
 LEVELS = ["coarse", "medium", "fine"]
@@ -30,59 +29,29 @@ LEFT_OUT: dict[str, tuple] = {
 """What stands for arguments that a request leaves out, by endpoint."""
 
 
-class Photo(gr.Image):
+def with_example(component: Any, example: Any) -> Any:
+    """The component, with what the API panel shows as its value instead of the framework's own example."""
+    component.example_payload = component.example_value = lambda: example
+    return component
+
+
+def photo(label: str) -> gr.Image:
     """A picture as an argument or a result; in examples it is a file of the caller's."""
-
-    def example_payload(self) -> Any:
-        meta = {"_type": "gradio.FileData"}
-        return {"path": EXAMPLE_PHOTO, "url": EXAMPLE_PHOTO, "meta": meta}
-
-    def example_value(self) -> Any:
-        return EXAMPLE_PHOTO
-
-    def get_block_name(self) -> str:
-        return "image"
+    example = {"path": PHOTO, "url": PHOTO, "meta": {"_type": "gradio.FileData"}}
+    return with_example(gr.Image(label=label, format="png", visible=False), example)
 
 
-class Words(gr.Textbox):
-    """A prompt as an argument."""
-
-    def example_payload(self) -> Any:
-        return WORDS
-
-    example_value = example_payload
-
-    def get_block_name(self) -> str:
-        return "textbox"
-
-
-class Json(gr.JSON):
-    """Lists and tables; made by `json`."""
-
-    example: Any = None
-
-    def example_payload(self) -> Any:
-        return self.example
-
-    example_value = example_payload
-
-    def get_block_name(self) -> str:
-        return "json"
-
-
-def json(label: str, example: Any, value: Any = None) -> Json:
-    """A JSON argument or result with an example of its own."""
-    made = Json(value, label=label, visible=False)
-    made.example = example
-    return made
+def json(label: str, example: Any, value: Any = None) -> gr.JSON:
+    """Lists and tables as an argument or a result."""
+    return with_example(gr.JSON(value, label=label, visible=False), example)
 
 
 def arguments() -> list[Any]:
     """The arguments of `/edit` and `/compare`, in the order of `receive.Defaults`; names are the labels."""
     strength = gr.Number(DEFAULTS.strength, label="strength", visible=False)
     return [
-        Photo(label="image", type="filepath", visible=False),
-        Words(label="prompt", visible=False),
+        photo("image"),
+        with_example(gr.Textbox(label="prompt", visible=False), WORDS),
         strength,
         gr.Radio(["auto", "none"], value=DEFAULTS.align, label="align", visible=False),
         gr.Checkbox(DEFAULTS.paste, label="paste", visible=False),
@@ -165,7 +134,7 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
             _, seen = inspecting.inspected(get_editor, request, parts, levels)
             return seen.edit.image, reports.as_json(seen)
 
-    photo, prompt, strength, align = inputs[:4]
+    image, prompt, strength, align = inputs[:4]
     prompts = json("prompts", [WORDS, "a surprised face"])
     strengths = json("strengths", [0.5, 1.0], [1.0])
     parts = gr.Radio(["both", "adapter", "remapper"], value="both", label="parts", visible=False)
@@ -173,20 +142,17 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
         LEVELS, value=LEVELS, label="levels",
         visible=False,
     )  # fmt: skip
-    answers = {
-        name: Photo(label=name, format="png", visible=False)
-        for name in ("before", "after", "sheet", "picture")
-    }
+    answers = {name: photo(name) for name in ("before", "after", "sheet", "picture")}
     info = json("info", {"prompt": WORDS, "strength": 1.0})
     figures = json("figures", {"figures": {"psnr edit": 24.5}})
     rows = json("cells", [{"prompt": WORDS, "strength": 1.0}])
     connect("edit", edit, inputs, [answers["before"], answers["after"], info], text.ENDPOINT)
     connect(
-        "explore", explore, [photo, prompts, strengths, align], [answers["sheet"], rows],
+        "explore", explore, [image, prompts, strengths, align], [answers["sheet"], rows],
         text.EXPLORE_ENDPOINT,
     )  # fmt: skip
     connect(
-        "inspect", inspect, [photo, prompt, strength, align, parts, levels],
+        "inspect", inspect, [image, prompt, strength, align, parts, levels],
         [answers["picture"], figures], text.INSPECT_ENDPOINT,
     )  # fmt: skip
 

@@ -58,7 +58,7 @@ def parts(demo: gr.Blocks) -> Iterator[tuple[Any, str, str, int | None]]:
                 yield block, name, text, None
         if isinstance(block, gr.Radio | gr.CheckboxGroup):
             for number, (text, _) in enumerate(block.choices):
-                if re.search("[a-z]{2}", text):
+                if isinstance(text, str) and re.search("[a-z]{2}", text):
                     yield block, "choices", text, number
 
 
