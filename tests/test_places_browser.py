@@ -285,7 +285,8 @@ def test_targets_on_a_phone_are_large_enough(browser, url):  # noqa: F811
         page.wait_for_timeout(300)
         small[place] = page.evaluate(
             """() => [...document.querySelectorAll("#places button, #places summary, #places select")]
-              .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest(".cm-editor"))
+              .filter((e) => e.checkVisibility({ visibilityProperty: true })
+                && !e.matches("[tabindex='-1'], .cm-editor *"))
               .map((e) => [e.getBoundingClientRect(), e.outerHTML.slice(0, 120)])
               .filter(([box]) => box.width && (box.height < 43.5 || box.width < 43.5))
               .map(([box, html]) => `${Math.round(box.width)}x${Math.round(box.height)} ${html}`)"""
