@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 QUEUE = {"concurrency_id": "inspect", "concurrency_limit": 1}
 PARTS = [("Both", "both"), ("Adapter only", "adapter"), ("Remapper only", "remapper")]
 LEVELS = [("Coarse", "coarse"), ("Medium", "medium"), ("Fine", "fine")]
+DOWNLOAD = "() => setTimeout(() => document.getElementById('inspect-file')?.click(), 200)"
+TITLES = ("Crop", "Inversion", "Tuned inversion", "Edit", "Difference", "Mask")
 QUANTILES = 24  # points of each line of gammas and betas
 
 
@@ -40,7 +42,8 @@ class Widgets(NamedTuple):
     pull: gr.BarPlot
     gamma: gr.LinePlot
     beta: gr.LinePlot
-    save: gr.DownloadButton
+    save: gr.Button
+    file: gr.DownloadButton
     restore: gr.UploadButton
     call: gr.Code
 
@@ -70,18 +73,22 @@ def add(place: Place) -> None:
     def save(given: Update) -> Update:
         try:
             with api.refusals():
-                return {own.save: gr.DownloadButton(value=_saved(own, place, given))}
+                return {own.file: gr.DownloadButton(value=_saved(own, place, given))}
         except UserError as refusal:
             gr.Warning(str(refusal), duration=6, title="Not saved")
-            return {own.save: gr.skip()}
+            return {own.file: gr.DownloadButton(value=None)}
 
     switches = {own.parts, own.levels}
-    outputs = [made, *own._replace(parts=made, levels=made, again=made, save=made, restore=made)]
+    outputs = [
+        made,
+        *own._replace(parts=made, levels=made, again=made, save=made, file=made, restore=made),
+    ]
     outputs = list(dict.fromkeys(outputs))
     options = private | QUEUE | {"trigger_mode": "always_last"}
     events = [place.tab.select, own.parts.change, own.levels.change, own.again.click]
     gr.on(events, look, places.inputs(on) | switches, outputs, **options)
-    own.save.click(save, places.inputs(on), own.save, **private | QUEUE)
+    saved = own.save.click(save, places.inputs(on), own.file, **private | QUEUE)
+    saved.then(None, js=DOWNLOAD)
     restoring.connect(place, own.restore, own.status)
 
 
@@ -95,10 +102,11 @@ def _draw(place: Place) -> Widgets:
         )  # fmt: skip
         again = gr.Button("Inspect again", scale=0, min_width=180)
     status = gr.HTML(elem_id="inspect-status", padding=False)
-    pictures = tiles.draw(elem_id="inspect-pictures")
+    empty = {"columns": 0, "tiles": [tiles.Tile(title)._asdict() for title in TITLES]}
+    pictures = tiles.draw(empty, elem_id="inspect-pictures")
     with gr.Row():
-        figures = gr.HTML(elem_id="inspect-figures", padding=False, min_height=160)
-        timeline = gr.HTML(elem_id="inspect-timeline", padding=False, min_height=160)
+        figures = gr.HTML(elem_id="inspect-figures", padding=False, min_height=180)
+        timeline = gr.HTML(elem_id="inspect-timeline", padding=False, min_height=300)
     with gr.Row():
         residual = gr.BarPlot(
             x="row", y="size", title="Residual by row of W+", x_title="row", y_title="L2 norm",
@@ -121,9 +129,8 @@ def _draw(place: Place) -> Widgets:
             for name in ("γ", "β")
         }  # fmt: skip
     with gr.Row():
-        save = gr.DownloadButton(
-            "Save the latents (.safetensors)", size="md", elem_id="inspect-save"
-        )
+        save = gr.Button("Save the latents (.safetensors)", size="md", elem_id="inspect-save")
+        file = gr.DownloadButton("File", visible="hidden", elem_id="inspect-file")
         restore = gr.UploadButton(
             "Restore latents or a saved picture", size="md", elem_id="inspect-restore",
             file_types=[".safetensors", ".png"],
@@ -136,7 +143,7 @@ def _draw(place: Place) -> Widgets:
         place.on.info.render()
     return Widgets(
         header, parts, levels, again, status, pictures, figures, timeline, residual, weights, pull,
-        lines["γ"], lines["β"], save, restore, call,
+        lines["γ"], lines["β"], save, file, restore, call,
     )  # fmt: skip
 
 
@@ -205,9 +212,9 @@ def _saved(own: Widgets, place: Place, given: Update) -> str:
     """The file of the latents of what Edit shows."""
     request = places.shown.requested(place.on, given)
     opened = api.open_request(place.get_editor, request)
-    folder = Path(own.save.GRADIO_CACHE) / secrets.token_hex(16)
+    folder = Path(own.file.GRADIO_CACHE) / secrets.token_hex(16)
     folder.mkdir(parents=True)
     path = folder / f"{request.photo.stem[:60]}.safetensors"
     (opened.learned or opened.inversion).save(path)
-    own.save.temp_files.add(str(path))
+    own.file.temp_files.add(str(path))
     return str(path)

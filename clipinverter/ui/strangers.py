@@ -20,6 +20,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clipinverter.ui import text
 
 
+class NoMonitoring:
+    """ASGI middleware: the API panel asks for statistics; the server keeps none, and says so without an error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and scope["path"].endswith("/monitoring/summary")
+        app: ASGIApp = JSONResponse({"functions": {}}) if asked else self.app
+        await app(scope, receive, send)
+
+
 class RefuseForeignOrigins:
     """ASGI middleware: answers 403 to requests of pages that this server did not deliver."""
 
@@ -60,7 +72,10 @@ def allowed_origins() -> frozenset[str]:
 def app_options() -> dict[str, Any]:
     """What the web application is created with, for `launch(app_kwargs=…)`."""
     return {
-        "middleware": [Middleware(RefuseForeignOrigins, allowed=allowed_origins())],
+        "middleware": [
+            Middleware(RefuseForeignOrigins, allowed=allowed_origins()),
+            Middleware(NoMonitoring),
+        ],
         "exception_handlers": {
             FnIndexInferError: _no_endpoint,
             HTTPException: _refused,

@@ -78,12 +78,12 @@ class Tile(NamedTuple):
 MORE = "Figures"
 
 
-def draw(**options: Any) -> gr.HTML:
+def draw(value: dict[str, Any] | None = None, **options: Any) -> gr.HTML:
     """A place for tiles; its value is what `value` gives, and a press is its event `click`.
 
     options: of `gr.HTML`.
     """
-    return gr.HTML(None, html_template=HTML, js_on_load=SCRIPT, padding=False, **options)
+    return gr.HTML(value, html_template=HTML, js_on_load=SCRIPT, padding=False, **options)
 
 
 def value(component: gr.HTML, tiles: Sequence[Tile], columns: int = 0) -> dict[str, Any]:
