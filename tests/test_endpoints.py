@@ -16,7 +16,7 @@ from clipinverter.editor import Editor
 from tests.serving import serve
 from tests.tiny import picture, tiny_models
 
-NAMES = ["edit", "explore", "inspect", "compare"]
+NAMES = ["edit", "mix", "explore", "inspect", "compare"]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_explore_streams_a_sheet_that_grows(client, photo):
     [
         ([], [1.0], "Please describe"),
         (["a man"], [], "at least one strength"),
-        (["a man"], [3], "from 0 to 2"),
+        (["a man"], [3], "from -2 to 2"),
         (["a man"] * 3 + [f"man {i}" for i in range(12)], [1], "at most 12"),
         (5, [1], "must be lists"),
         ([{"path": "/etc/passwd"}], [1], "Please describe"),
@@ -153,7 +153,7 @@ def test_tools_for_models(url, editor):
     said = "".join(part.text for part in result.content if part.type == "text")
     assert "a bald man" in said
     assert refused.isError
-    assert "from 0 to 2" in refused.content[0].text
+    assert "from -2 to 2" in refused.content[0].text
 
 
 def test_the_page_can_be_installed(url):

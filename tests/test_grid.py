@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from clipinverter.batch import Wish
+from clipinverter.batch import Job
 from clipinverter.editor import Editor
 from clipinverter.ui import grid
 from tests.tiny import picture, tiny_models
@@ -19,8 +19,8 @@ def editor() -> Editor:
     return Editor(tiny_models())
 
 
-def wishes(*strengths: float) -> list[Wish]:
-    return [Wish(p, s, align="none", tune=False) for p in PROMPTS for s in strengths]
+def wishes(*strengths: float) -> list[Job]:
+    return [Job(p, s, align="none", tune=False) for p in PROMPTS for s in strengths]
 
 
 def test_every_photo_gets_every_wish(editor, tmp_path):

@@ -16,12 +16,13 @@ from PIL import Image
 from torch import Tensor
 
 from clipinverter.errors import UsageError
-from clipinverter.methods.base import TUNED_GAIN, LatentMove, Session, make_edit
-from clipinverter.methods.scores import clip_scores, identity, psnr
+from clipinverter.methods.base import TUNED_GAIN, Session, make_edit
+from clipinverter.methods.moves import LatentMove
+from clipinverter.methods.scores import clip_scores, identity
 from clipinverter.models.adapter import LEVELS, RESIDUAL_SCALE
 from clipinverter.models.remapper import LAMBDA_SCALE
 from clipinverter.photo.detail import change_mask
-from clipinverter.photo.tensors import to_pil
+from clipinverter.photo.tensors import psnr, to_pil
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
 
@@ -89,7 +90,7 @@ def inspect(
 
     Args:
         inversion: plain or tuned.
-        strength: 0 to 2.
+        strength: -2 to 2.
         parts: "adapter" leaves out the remapper's pull, "remapper" the adapter's residual.
         levels: of `LEVELS`, at least one unless only the remapper acts.
 

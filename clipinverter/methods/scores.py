@@ -1,10 +1,7 @@
-"""Figures about pictures: how close to words, whether the same person, how alike."""
+"""Figures about pictures: how close to words, and whether they show the same person."""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import torch.nn.functional as F
 from PIL import Image
 
@@ -30,11 +27,3 @@ def identity(session: Session, a: Image.Image, b: Image.Image) -> float | None:
     with session.compute():
         first, second = (person_features(m, to_tensor(image).to(m.device)) for image in (a, b))
     return float((first * second).sum())
-
-
-def psnr(image: Image.Image, crop: Image.Image) -> float:
-    """How alike two pictures are at the size of the first, in dB; infinite for equal ones."""
-    pair = (image, crop.resize(image.size, Image.Resampling.BOX))
-    a, b = (np.asarray(x, dtype=np.float32) for x in pair)
-    error = float(np.square(a - b).mean())
-    return float("inf") if error == 0 else 10 * math.log10(255**2 / error)

@@ -125,9 +125,9 @@ def answer(
     editor, request = opened.editor, opened.request
     before, edit = inversion.unedited, None
     after = before
-    if request.prompt is not None:
+    if request.wishes:
         show = None if request.paste else on_preview
-        edit = editor.edit(inversion, request.prompt, request.strength, on_step, show)
+        edit = editor.mix(inversion, request.wishes, on_step, show)
         if request.paste:
             edit = editor.paste(opened.photo, edit, on_step)
         after = edit.image
@@ -254,4 +254,6 @@ def describe(
     }
     if edit is not None:
         info |= {"prompt": edit.prompt, "strength": edit.strength, "truncated": edit.truncated}
+        if edit.wishes:
+            info["wishes"] = [wish._asdict() for wish in edit.wishes]
     return info

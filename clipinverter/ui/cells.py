@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from threading import Event
 from typing import Any
 
-from clipinverter.batch import Wish
+from clipinverter.batch import Job
 from clipinverter.errors import UsageError
 from clipinverter.request import Request, check_prompt, check_strength
 from clipinverter.ui import api, text
@@ -61,7 +61,7 @@ def cells(
         except Stopped:
             return
     wishes = [
-        Wish(p, s, request.where, request.face, tune=opened.learnable, detail=request.detail)
+        Job(p, s, request.where, request.face, tune=opened.learnable, detail=request.detail)
         for p, s in wished
     ]
     yield from grid.fill(opened.editor, [(request.photo.stem, request.photo)], wishes, stop)

@@ -10,11 +10,13 @@ from typing import Any
 import gradio as gr
 
 from clipinverter.errors import UserError
+from clipinverter.request import Request
 from clipinverter.ui import api, cells, inspecting, reports, text
-from clipinverter.ui.receive import DEFAULTS, Defaults, receive
+from clipinverter.ui.receive import DEFAULTS, Defaults, receive, wishes_of
 
 # Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
 QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
+MIX = (None, None, *DEFAULTS[3:])
 WORDS = "a smiling woman with red hair"
 PHOTO = "photo.jpg"  # stands for the caller's file in examples
 
@@ -23,6 +25,7 @@ LEVELS = ["coarse", "medium", "fine"]
 LEFT_OUT: dict[str, tuple] = {
     "edit": DEFAULTS,
     "compare": DEFAULTS,
+    "mix": MIX,
     "explore": (None, None, [1.0], DEFAULTS.align),
     "inspect": (None, None, DEFAULTS.strength, DEFAULTS.align, "both", LEVELS),
 }
@@ -78,11 +81,16 @@ def connect(
 
 
 def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
-    """Adds `/edit`, `/explore` and `/inspect` to the current `gr.Blocks`.
+    """Adds `/edit`, `/mix`, `/explore` and `/inspect` to the current `gr.Blocks`.
 
     Args:
         inputs: from `arguments`.
     """
+
+    def stream(receive: Callable[[], Request]) -> Iterator[tuple]:
+        with refusals():
+            for got in api.answers(get_editor, receive()):
+                yield got.before, got.after, got.info
 
     def edit(
         image: Any,
@@ -95,9 +103,19 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
         detail: Any = DEFAULTS.detail,
     ) -> Iterator[tuple]:
         given = Defaults(image, prompt or "", strength, align, paste, face, tune, detail)
-        with refusals():
-            for got in api.answers(get_editor, receive(given)):
-                yield got.before, got.after, got.info
+        yield from stream(lambda: receive(given))
+
+    def mix(
+        image: Any,
+        wishes: Any,
+        align: Any = DEFAULTS.align,
+        paste: Any = DEFAULTS.paste,
+        face: Any = DEFAULTS.face,
+        tune: Any = DEFAULTS.tune,
+        detail: Any = DEFAULTS.detail,
+    ) -> Iterator[tuple]:
+        given = Defaults(image, None, 1.0, align, paste, face, tune, detail)
+        yield from stream(lambda: receive(given, wishes=wishes_of(wishes)))
 
     def explore(
         image: Any,
@@ -147,6 +165,9 @@ def add(inputs: Sequence[Any], get_editor: api.GetEditor) -> None:
     figures = json("figures", {"figures": {"psnr edit": 24.5}})
     rows = json("cells", [{"prompt": WORDS, "strength": 1.0}])
     connect("edit", edit, inputs, [answers["before"], answers["after"], info], text.ENDPOINT)
+    wishes = json("wishes", [{"prompt": WORDS, "strength": 1.0}])
+    mixed = [image, wishes, *inputs[3:]]
+    connect("mix", mix, mixed, [answers["before"], answers["after"], info], text.MIX)
     connect(
         "explore", explore, [image, prompts, strengths, align], [answers["sheet"], rows],
         text.EXPLORE_ENDPOINT,

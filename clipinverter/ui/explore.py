@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from clipinverter.batch import Wish
+from clipinverter.batch import Job
 from clipinverter.errors import UsageError, UserError
 from clipinverter.request import Request
 from clipinverter.ui import api, places, text, tiles, verdicts
@@ -176,7 +176,7 @@ def _several(
         raise UsageError(f"Please add at most {MOST_PHOTOS} photos at once.")
     wished = wishes_of(given[own.prompts], given[own.strengths])
     photos = [(Path(path).stem, path) for path in map(path_of, files)]
-    wishes = [Wish(p, s, tune=bool(given[own.learn])) for p, s in wished]
+    wishes = [Job(p, s, tune=bool(given[own.learn])) for p, s in wished]
     titles = [f"{name}: {p} · {round(100 * s)} %" for name, _ in photos for p, s in wished]
     columns = len(wished)
     yield {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
-from clipinverter.batch import Wish, edit_photo
+from clipinverter.batch import Job, edit_photo
 from clipinverter.errors import UserError
 from clipinverter.methods.report import harmless
 from clipinverter.methods.scores import clip_scores, identity
@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     """
 
     photo: str
-    wish: Wish
+    wish: Job
     image: Image.Image | None = None
     clip_before: float | None = None
     clip_after: float | None = None
@@ -52,7 +52,7 @@ class Cell(NamedTuple):
 def fill(
     editor: Editor,
     photos: Sequence[tuple[str, Photo]],
-    wishes: Sequence[Wish],
+    wishes: Sequence[Job],
     stop: Event | None = None,
 ) -> Iterator[Cell]:
     """Every photo with every wish, photo by photo; a cell as soon as it is there.
@@ -71,7 +71,7 @@ def fill(
             yield _cell(editor, name, photo, wish)
 
 
-def _cell(editor: Editor, name: str, photo: Photo, wish: Wish) -> Cell:
+def _cell(editor: Editor, name: str, photo: Photo, wish: Job) -> Cell:
     try:
         image, _, edit = edit_photo(editor, photo, wish)
         before = edit.inversion.unedited

@@ -130,7 +130,7 @@ def _draw(place: Place) -> Widgets:
         }  # fmt: skip
     with gr.Row():
         save = gr.Button("Save the latents (.safetensors)", size="md", elem_id="inspect-save")
-        file = gr.DownloadButton("File", visible="hidden", elem_id="inspect-file")
+        file = gr.DownloadButton("", visible="hidden", elem_id="inspect-file")
         restore = gr.UploadButton(
             "Restore latents or a saved picture", size="md", elem_id="inspect-restore",
             file_types=[".safetensors", ".png"],

@@ -29,7 +29,7 @@ def restore(editor: Editor, path: Path, *, tune: bool = True) -> Inversion:
     Raises:
         UserError: the file is missing, damaged, something else or of other networks.
     """
-    from clipinverter.editor import file_digest
+    from clipinverter.photo.digest import file_digest
     from clipinverter.photo.tensors import to_pil
     from clipinverter.results import Inversion
     from clipinverter.weights.files import CheckpointError

@@ -39,9 +39,10 @@ PRIVACY = (
 
 ENDPOINT = (
     "Edits a portrait by text. image: any common format, at most 20 MB. prompt: the wanted look in "
-    'words, e.g. "a smiling woman with red hair". strength: from 0, the picture as the model draws '
-    'it, to 2; 1 is the published method. align: "auto" finds the face, "none" takes the picture '
-    "as an aligned face. paste: whether the face is put back into the whole picture. face: which "
+    'words, e.g. "a smiling woman with red hair". strength: 0 is the picture as the model draws '
+    "it, 1 the published method, 2 the most; below 0, to -2, the edit goes the opposite way. align: "
+    '"auto" finds the face, "none" takes the picture as an aligned face. '
+    "paste: whether the face is put back into the whole picture. face: which "
     "face is edited, if there are several: 0 is the largest, 1 the next. tune: whether the model "
     "first learns this photo, which takes seconds, once; false gives the published method. detail: "
     "whether what the model can't draw of the photo is kept. Returns the pictures before and after "
@@ -54,7 +55,7 @@ ENDPOINT = (
 EXPLORE_ENDPOINT = (
     "Edits one portrait by several prompts at several strengths. image: as for edit. prompts: a list "
     'of at most 12 texts, e.g. ["a smiling woman", "a bald man"]. strengths: a list of at most 4 '
-    "numbers from 0 to 2. align: as for edit. Streams; the last answer has all edits: a "
+    "numbers from -2 to 2. align: as for edit. Streams; the last answer has all edits: a "
     "sheet of the pictures, and for each "
     "prompt and strength the CLIP cosine with the prompt without and with the edit and the cosine of the "
     "identity features, or an `error`. The photo is learned first, which takes seconds, once."
@@ -66,6 +67,11 @@ INSPECT_ENDPOINT = (
     "remapper's pull and lambda by row, the adapter's gamma and beta by channel, and figures: PSNR and "
     "identity against the photo, and the CLIP cosine with the prompt. Draws with what was learned of "
     "the photo if an edit has learned it; otherwise with the published model."
+)
+MIX = (
+    "Edits a portrait by up to three wishes at once. wishes: a list such as "
+    '[{"prompt": "red hair", "strength": 1}, {"prompt": "a smiling face", "strength": -0.5}], where '
+    "each strength is from -2 to 2. Everything else as for /edit, and so are the answers."
 )
 
 START = "Use your own photo, or choose an example."
@@ -82,6 +88,9 @@ UNKNOWN_ALIGN = (
 NO_FACES = "This model knows no faces, so there is none to put back into the whole picture."
 UNKNOWN_PASTE = "Paste must be true (put the face back into the whole picture) or false."
 UNKNOWN_TUNE = "Tune must be true (learn the photo first) or false (the published method)."
+UNKNOWN_WISHES = (
+    'Wishes must be a list such as [{"prompt": "red hair", "strength": 1}], one to three of them.'
+)
 UNKNOWN_DETAIL = "Detail must be true (keep what the model can't draw of the photo) or false."
 PICK_FACE = "Tap the face to edit"
 PICK_EYES = "Tap both eyes of the face"
@@ -115,7 +124,7 @@ UNKNOWN_PROMPTS = "Prompts and strengths must be lists."
 
 NO_MAPPER = "These words have no network of their own, and this method needs one."
 TRY_INSTEAD = "It has others: choose one above."
-NO_ENDPOINT = "There is no such endpoint; there are /edit, /compare, /explore and /inspect."
+NO_ENDPOINT = "There is no such endpoint; there are /edit, /mix, /explore, /inspect and /compare."
 FOREIGN_ORIGIN = (
     "Pages of other origins may not use this server. Whoever runs it can allow an origin by the "
     "environment variable ALLOWED_ORIGINS."
