@@ -242,7 +242,7 @@ def test_a_saved_picture_brings_its_words_back(page, tmp_path):
 
 def test_the_api_panel_opens_without_an_error(page):
     page.get_by_role("button", name="Use via API").click()
-    expect(page.get_by_text("/explore").filter(visible=True).first).to_be_visible()
+    expect(page.get_by_text("MCP Tool").filter(visible=True).first).to_be_visible()
     leave_open(page)
 
 
