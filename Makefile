@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test lint audit format bench train-portraits train-judge train-styleclip clean
+.PHONY: help demo test lint audit format bench screenshots train-portraits train-judge train-styleclip clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
 
@@ -29,6 +29,9 @@ format: $(VENV)/.dev ## mend style and format
 
 bench: $(VENV)/.demo ## how long an edit takes against the plain way (DOMAIN=faces by default)
 	$(BIN)/python -m clipinverter.evaluation bench --domain $(or $(DOMAIN),faces)
+
+screenshots: $(VENV)/.dev ## take the pictures of the page in assets/ anew (needs chromium)
+	$(BIN)/python -m clipinverter.evaluation screenshots
 
 IMAGES := data/portraits-256
 train-portraits: $(VENV)/.train ## render portraits and train the embedded weights (hours; resumes)

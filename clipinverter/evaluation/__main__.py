@@ -73,6 +73,9 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--cell", type=int, default=128, help="side of each picture, pixels")
     p.set_defaults(run=sheet, json=None)
+    p = commands.add_parser("screenshots", help="pictures of the page for README and docs")
+    p.add_argument("out", type=Path, nargs="?", default=Path("assets"))
+    p.set_defaults(run=screenshots, json=None)
     args = parser.parse_args()
     try:
         report = args.run(args)
@@ -103,6 +106,13 @@ def sheet(args: argparse.Namespace) -> None:
         tuned_photos(editor, args.photos, args.seed, args.cell).save(args.out, quality=85)
     else:
         random_edits(editor, args.seed, args.cell).save(args.out)
+
+
+def screenshots(args: argparse.Namespace) -> None:
+    from clipinverter.evaluation.screenshots import take
+
+    for path in take(args.out):
+        print(path)
 
 
 def ablation(args: argparse.Namespace) -> None:

@@ -10,17 +10,16 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, Literal, Protocol
 
-import torch.nn.functional as F
 from PIL import Image
 
 from clipinverter.errors import UserError
 from clipinverter.methods.base import Method, Session, Stopped, progress_of, times
 from clipinverter.methods.global_direction import GlobalDirection
 from clipinverter.methods.latent_mapper import LatentMapper
-from clipinverter.methods.latent_optimization import LatentOptimization, person_features
+from clipinverter.methods.latent_optimization import LatentOptimization
 from clipinverter.methods.names import TITLES
+from clipinverter.methods.scores import clip_scores, identity
 from clipinverter.methods.settings import Settings
-from clipinverter.photo.tensors import to_tensor
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
 
@@ -205,26 +204,13 @@ class Comparison:
 
     def clip_gain(self, edit: Edit) -> float:
         """How much closer the edit brought the picture to its prompt, see `Card`."""
-        m = self.editor.session.models
-        with self.editor.session.compute():
-            text = m.text_image.embed_text([edit.prompt])
-            before, after = (
-                F.cosine_similarity(m.text_image.embed_image(to_tensor(i).to(m.device)), text)
-                for i in (edit.inversion.image, edit.image)
-            )
-        return float(after - before)
+        images = edit.inversion.image, edit.image
+        before, after = clip_scores(self.editor.session, edit.prompt, *images)
+        return after - before
 
     def identity(self, edit: Edit) -> float | None:
         """How much the face stayed the same, see `Card`."""
-        m = self.editor.session.models
-        if m.identity is None:
-            return None
-        with self.editor.session.compute():
-            before, after = (
-                person_features(m, to_tensor(i).to(m.device))
-                for i in (edit.inversion.image, edit.image)
-            )
-        return float((before * after).sum())
+        return identity(self.editor.session, edit.inversion.image, edit.image)
 
 
 def row(card: Card) -> dict[str, Any]:

@@ -1,26 +1,33 @@
 """The page and the endpoints: `create_demo` connects what is drawn in `layout.py`; `app.py` starts it."""
 
-from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
 from gradio.exceptions import ComponentProcessingError
 
 from clipinverter.domains import Domain
-from clipinverter.errors import UserError
-from clipinverter.request import Request
-from clipinverter.ui import api, compare, editing, hosting, layout, memory, strangers, style, text
-from clipinverter.ui.receive import DEFAULTS, Defaults, receive, wishes_of
+from clipinverter.ui import (
+    api,
+    compare,
+    compare_endpoint,
+    editing,
+    endpoints,
+    explore,
+    hosting,
+    inspecting,
+    layout,
+    memory,
+    strangers,
+    style,
+    translations,
+)
+from clipinverter.ui.places import Place
 from clipinverter.ui.turns import take_turns
 from clipinverter.ui.uploads import MAX_BYTES, checked
 from clipinverter.ui.whole_files import write_whole_results
 
-# Programs have a lane of their own, in which those whose photo is being learned, or waits for that,
-# let others pass. The models compute one step at a time all the same.
-QUEUE = {"concurrency_id": "edit", "concurrency_limit": 16}
-
-
-MIX = DEFAULTS[:2] + DEFAULTS[3:]  # of /mix, where the wishes bring their strengths
+PLACES = {"Explore": explore.add, "Compare": compare.add, "Inspect": inspecting.add}
 
 
 class _Page(gr.Blocks):
@@ -29,10 +36,8 @@ class _Page(gr.Blocks):
 
         A plain HTTP request may leave out what has a default, as the client library does.
         """
-        defaults = {"edit": DEFAULTS, "compare": (*DEFAULTS, None), "mix": MIX}
-        inputs = checked(
-            [*inputs, *defaults.get(block_fn.api_name, ())[len(inputs) :]], block_fn.inputs
-        )
+        defaults = endpoints.LEFT_OUT.get(block_fn.api_name, ())
+        inputs = checked([*inputs, *defaults[len(inputs) :]], block_fn.inputs)
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 
     async def process_api(self, *args: Any, **options: Any) -> Any:
@@ -47,7 +52,7 @@ class _Page(gr.Blocks):
 
 
 def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
-    """Builds the page and the endpoints `/edit`, `/mix` and `/compare`.
+    """Builds the page and the endpoints.
 
     Args:
         get_editor: called for every request; may block until the models are loaded.
@@ -59,87 +64,28 @@ def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(hosting.DELETE_EVERY, hosting.DELETE_AFTER),
     ) as demo:
-        on = layout.draw(domain)
-        arrivals = [on.examples.load_input_event] if on.examples else []
-        if domain.examples:  # so that the first thing to see is an edit
-            arrivals.append(memory.connect(demo, on, domain))
-        editing.connect(on, get_editor, domain, arrivals)
-        inputs = _endpoint_inputs()
-        _connect_endpoints(inputs, get_editor)
-        compare.add(on, get_editor, inputs)
+        layout.head(domain)
+        with gr.Tabs(selected="edit", elem_id="places") as tabs:
+            with gr.Tab("Edit", id="edit"):
+                on = layout.draw(domain)
+                ask = editing.connect(on, get_editor, domain, _arrivals(demo, on, domain))
+            for name, add in PLACES.items():
+                with gr.Tab(name, id=name.lower()) as tab:
+                    add(Place(on, tabs, tab, ask, get_editor, domain))
+        layout.about(domain)
+        inputs = endpoints.arguments()
+        endpoints.add(inputs, get_editor)
+        compare_endpoint.add(inputs, get_editor, on.download.GRADIO_CACHE)
+    translations.mark(demo)
     take_turns(demo)
     return demo
 
 
-def _endpoint_inputs() -> list[Any]:
-    """The arguments of an endpoint, in the order of `receive.Defaults`; names are the labels'."""
-    return [
-        gr.Image(label="image", type="filepath", visible=False),
-        gr.Textbox(label="prompt", visible=False),
-        gr.Number(DEFAULTS.strength, label="strength", visible=False),
-        gr.Radio(["auto", "none"], value=DEFAULTS.align, label="align", visible=False),
-        gr.Checkbox(DEFAULTS.paste, label="paste", visible=False),
-        gr.Number(DEFAULTS.face, precision=0, label="face", visible=False),
-        gr.Checkbox(DEFAULTS.tune, label="tune", visible=False),
-        gr.Checkbox(DEFAULTS.detail, label="detail", visible=False),
-    ]
-
-
-def _connect_endpoints(inputs: list[Any], get_editor: api.GetEditor) -> None:
-    """The same answers for programs: files instead of a page."""
-
-    def stream(receive: Callable[[], Request]) -> Iterator[tuple]:
-        try:
-            with api.refusals():
-                for got in api.answers(get_editor, receive()):
-                    yield got.before, got.after, got.info
-        except UserError as refusal:
-            raise gr.Error(str(refusal), print_exception=False) from None
-
-    def edit(
-        image: Any,
-        prompt: Any,
-        strength: Any = DEFAULTS.strength,
-        align: Any = DEFAULTS.align,
-        paste: Any = DEFAULTS.paste,
-        face: Any = DEFAULTS.face,
-        tune: Any = DEFAULTS.tune,
-        detail: Any = DEFAULTS.detail,
-    ) -> Iterator[tuple]:
-        given = Defaults(image, prompt or "", strength, align, paste, face, tune, detail)
-        yield from stream(lambda: receive(given))
-
-    def mix(
-        image: Any,
-        wishes: Any,
-        align: Any = DEFAULTS.align,
-        paste: Any = DEFAULTS.paste,
-        face: Any = DEFAULTS.face,
-        tune: Any = DEFAULTS.tune,
-        detail: Any = DEFAULTS.detail,
-    ) -> Iterator[tuple]:
-        given = Defaults(image, None, 1.0, align, paste, face, tune, detail)
-        yield from stream(lambda: receive(given, wishes=wishes_of(wishes)))
-
-    image, _, _, *others = inputs
-    wishes = gr.JSON(label="wishes", visible=False)
-    for call, arguments, said in (
-        (edit, inputs, text.ENDPOINT),
-        (mix, [image, wishes, *others], text.MIX),
-    ):
-        gr.Button(visible=False).click(
-            call,
-            arguments,
-            [
-                gr.Image(label="before", format="png", visible=False),
-                gr.Image(label="after", format="png", visible=False),
-                gr.JSON(label="info", visible=False),
-            ],
-            preprocess=False,
-            api_name=call.__name__,
-            api_description=said,
-            **QUEUE,
-        )
+def _arrivals(demo: gr.Blocks, on: layout.Widgets, domain: Domain) -> list[Any]:
+    """Events after which there is another photo: an example is chosen, or the page opens with one."""
+    if not domain.examples:
+        return []
+    return [on.examples.load_input_event, memory.connect(demo, on, domain)]
 
 
 def launch_options() -> dict[str, Any]:
@@ -158,6 +104,10 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "show_error": False,
         "app_kwargs": strangers.app_options(),
+        "pwa": True,
+        "favicon_path": style.ICON,
+        "mcp_server": find_spec("mcp") is not None,
+        "i18n": translations.texts(),
     }
     if port := hosting.check_ports():
         options["server_port"] = port

@@ -55,9 +55,7 @@ class Widgets(NamedTuple):
 
 
 def draw(domain: Domain) -> Widgets:
-    """Draws the page into the current `gr.Blocks`."""
-    intro = text.INTRO if domain.aligned else text.INTRO_WITHOUT_FACES
-    gr.HTML(f"<h1>CLIPInverter</h1><p>{intro}</p>", elem_id="head", padding=False)
+    """Draws the place Edit into the current tab; `crop` and `info` are for Inspect to render."""
     drawn: dict[str, object] = {}
     with gr.Row(elem_id="main"):
         with gr.Column(scale=13, min_width=320, elem_id="stage-column"):
@@ -65,10 +63,7 @@ def draw(domain: Domain) -> Widgets:
         with gr.Column(scale=8, min_width=320, elem_id="controls"):
             drawn |= _pointing() | _files() | wishing.draw(domain) | history.draw()
             drawn |= _photo(domain) | _options(domain)
-    gr.Markdown(f"{domain.note} {text.PRIVACY}", elem_id="note")
-    with gr.Accordion("Details", open=False, elem_id="details"):
-        drawn |= _details()
-    drawn |= memory.draw()
+    drawn |= memory.draw() | _details()
     visit = gr.State(Visit(), delete_callback=Visit.leave)
     return Widgets(**drawn, pointing=gr.State(Pointing()), visit=visit)
 
@@ -171,17 +166,31 @@ def _options(domain: Domain) -> dict[str, object]:
     return {"align": align, "paste": paste, "plain": plain, "changes": changes}
 
 
+def head(domain: Domain) -> None:
+    """Draws the name of the page and what it is for."""
+    with gr.Row(elem_id="top"):
+        gr.HTML("<h1>CLIPInverter</h1>", elem_id="head", padding=False)
+        gr.Markdown(text.INTRO if domain.aligned else text.INTRO_WITHOUT_FACES, elem_id="intro")
+
+
+def about(domain: Domain) -> None:
+    """Draws the footer: what happens to pictures, what to expect of the model, how it works."""
+    with gr.Accordion("About", open=False, elem_id="about"):
+        gr.Markdown(domain.note)
+        gr.Markdown(text.PRIVACY)
+        gr.Markdown(text.HOW_IT_WORKS)
+
+
 def _details() -> dict[str, object]:
-    with gr.Row():
-        crop = gr.Image(
-            label="What the encoder sees",
-            format="png",
-            interactive=False,
-            height=260,
-            buttons=[],
-            alt_text="The aligned cut-out of the picture",
-            min_width=260,
-        )
-        info = gr.JSON(label="Stages and times (ms)", min_width=260)
-    gr.Markdown(text.HOW_IT_WORKS)
+    crop = gr.Image(
+        label="What the encoder sees",
+        format="png",
+        interactive=False,
+        height=260,
+        buttons=[],
+        alt_text="The aligned cut-out of the picture",
+        min_width=260,
+        render=False,
+    )
+    info = gr.JSON(label="Stages and times (ms)", min_width=260, render=False)
     return {"crop": crop, "info": info}

@@ -123,11 +123,11 @@ def pair(
         slowly: the picture after the edit replaces an earlier one by a cross-fade.
         caption: what is written on the picture in talk mode.
     """
-    files = {"before": _file(stage, before), "after": _file(stage, after)}
+    files = {"before": picture_file(stage, before), "after": picture_file(stage, after)}
     return files | {"fade": slowly, "caption": caption}
 
 
-def _file(stage: gr.HTML, image: Image.Image) -> dict[str, Any]:
+def picture_file(stage: gr.HTML, image: Image.Image) -> dict[str, Any]:
     """The file of a picture. The same pixels have the same file, so that browsers keep it."""
     buffer = io.BytesIO()
     fitted(image).save(buffer, "JPEG", quality=QUALITY, subsampling=0)

@@ -24,6 +24,18 @@ from clipinverter.ui.bounds import Bounds
 log = logging.getLogger(__name__)
 
 
+class NoMonitoring:
+    """ASGI middleware: the API panel asks for statistics; the server keeps none, and says so without an error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and scope["path"].endswith("/monitoring/summary")
+        app: ASGIApp = JSONResponse({"functions": {}}) if asked else self.app
+        await app(scope, receive, send)
+
+
 class RefuseForeignOrigins:
     """ASGI middleware: answers 403 to requests of pages that this server did not deliver."""
 
@@ -67,6 +79,7 @@ def app_options() -> dict[str, Any]:
         "middleware": [
             Middleware(RefuseForeignOrigins, allowed=allowed_origins()),
             Middleware(Bounds),
+            Middleware(NoMonitoring),
         ],
         "exception_handlers": {
             FnIndexInferError: _no_endpoint,

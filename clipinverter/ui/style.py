@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 HERE = Path(__file__).parent
+ICON = str(HERE / "icon.svg")
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 TALK = """{ window.opening = location.search; const asked = new URLSearchParams(location.search).get("talk");
   document.documentElement.classList.toggle("talk", asked === null ? %s : asked === "1"); }"""
@@ -64,13 +65,13 @@ def head() -> str:
     `?talk=1` in the address asks for.
     """
     always = "true" if os.environ.get("TALK") == "1" else "false"
-    styles = "".join(_read("page.css", "edit.css"))
+    styles = "".join(_read("page.css", "edit.css", "places.css"))
     return f"<style>{styles}</style><script>{TALK % always}</script>"
 
 
 def script() -> str:
     """What runs once when the page is open."""
-    parts = (f"({part})();" for part in _read("page.js", "edit.js"))
+    parts = (f"({part})();" for part in _read("page.js", "edit.js", "places.js"))
     return f"() => {{ {''.join(parts)} }}"
 
 

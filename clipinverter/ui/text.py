@@ -52,6 +52,22 @@ ENDPOINT = (
     "photo is learned; the last answer is the edit."
 )
 
+EXPLORE_ENDPOINT = (
+    "Edits one portrait by several prompts at several strengths. image: as for edit. prompts: a list "
+    'of at most 12 texts, e.g. ["a smiling woman", "a bald man"]. strengths: a list of at most 4 '
+    "numbers from -2 to 2. align: as for edit. Streams; the last answer has all edits: a "
+    "sheet of the pictures, and for each "
+    "prompt and strength the CLIP cosine with the prompt without and with the edit and the cosine of the "
+    "identity features, or an `error`. The photo is learned first, which takes seconds, once."
+)
+INSPECT_ENDPOINT = (
+    'Says what happens inside an edit. image, prompt, strength, align: as for edit. parts: "both", or '
+    '"adapter" or "remapper" alone. levels: the levels of the adapter that act, of "coarse", "medium" '
+    'and "fine". Returns the picture and as JSON the size of the residual by row of W+, the '
+    "remapper's pull and lambda by row, the adapter's gamma and beta by channel, and figures: PSNR and "
+    "identity against the photo, and the CLIP cosine with the prompt. Draws with what was learned of "
+    "the photo if an edit has learned it; otherwise with the published model."
+)
 MIX = (
     "Edits a portrait by up to three wishes at once. wishes: a list such as "
     '[{"prompt": "red hair", "strength": 1}, {"prompt": "a smiling face", "strength": -0.5}], where '
@@ -95,9 +111,23 @@ REMEMBERED = "Ready (remembered): edits change your own photo."
 NOTHING_TO_LEARN = "Ready: the model draws this picture well without learning it."
 PLAIN = "The plain model, as published: it draws a look-alike of your photo."
 KEPT = "We kept the sketch."
+
+# What the other places say.
+NO_PHOTO_YET = "There is no photo yet. Choose one in Edit."
+NO_WORDS_YET = "Describe a change in Edit first."
+OUTDATED = "Outdated: the photo, the prompt or the strength has changed since. Run it again."
+ON_THIS_FACE = "Edits of this photo"
+OTHER_PHOTO = "Outdated: these pictures are of another photo. Run it again."
+LEARNING_FIRST = "Learning this face first: {percent} %"
+WORKING = "Working …"
+INSPECTED = "These are the parts of the edit."
+NOT_SAVED_HERE = "This picture was not saved by this page: it carries no prompt and no strength."
+OTHER_LATENTS = "These latents were saved by another model, or they are damaged."
+UNKNOWN_PROMPTS = "Prompts and strengths must be lists."
+
 NO_MAPPER = "These words have no network of their own, and this method needs one."
-TRY_INSTEAD = "It has one for {prompts}."
-NO_ENDPOINT = "There is no such endpoint; there are /edit, /mix and /compare."
+TRY_INSTEAD = "It has others: choose one above."
+NO_ENDPOINT = "There is no such endpoint; there are /edit, /mix, /explore, /inspect and /compare."
 FOREIGN_ORIGIN = (
     "Pages of other origins may not use this server. Whoever runs it can allow an origin by the "
     "environment variable ALLOWED_ORIGINS."
