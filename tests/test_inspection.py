@@ -5,7 +5,7 @@ import pytest
 
 from clipinverter.editor import Editor
 from clipinverter.errors import UsageError
-from clipinverter.methods.base import TUNED_GAIN
+from clipinverter.methods.gains import GAIN
 from clipinverter.methods.inspection import LEVELS, PARTS, inspect
 from clipinverter.request import PromptError
 from tests.tiny import picture, tiny_models
@@ -49,7 +49,7 @@ def test_sizes_agree_with_the_move(editor, inversion, tuned):
     assert (seen.pull > 0).all()
     assert len(seen.pull) == len(seen.residual) - 2
     again = inspect(editor.session, tuned, PROMPT, 0.5)
-    assert again.residual == pytest.approx(TUNED_GAIN * expected, rel=1e-4)
+    assert again.residual == pytest.approx(GAIN * expected, rel=1e-4)
 
 
 def test_the_pull_is_how_far_the_remapper_moves_the_rows(editor, inversion):

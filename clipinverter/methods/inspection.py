@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from clipinverter.errors import UsageError
-from clipinverter.methods.base import TUNED_GAIN, Session, make_edit
+from clipinverter.methods.base import Session, make_edit
 from clipinverter.methods.moves import LatentMove
 from clipinverter.methods.scores import clip_scores, identity
 from clipinverter.models.adapter import LEVELS, RESIDUAL_SCALE
@@ -54,7 +54,7 @@ class Inspection:
         difference: RGB, grey where nothing changed, `CONTRAST` times the change elsewhere.
         mask: L, where the detail step takes the edit (white) and where the photo stays (black).
         residual: [n_latent], L2 norm of each row's move, 0.1 * residual, times the strength and, if
-            tuned, `TUNED_GAIN`.
+            tuned, the gains of `gains`.
         pull: [n_latent - 2], L2 norm of what the remapper moves the rows of its convolutions, with the
             same factors.
         lambdas: [n_latent - 2], the blending weight of each, 0.9 * lambda.
@@ -108,15 +108,19 @@ def inspect(
     move, modulations = _move(session, inversion, prompt, parts, levels)
     edit = make_edit(session, inversion, move, None, prompt, strength, cached=False)
     edit = replace(edit, residual=move.residual)
-    drawn = _drawn(session, inversion, move, strength)
+    if inversion.tuning:
+        move = move.amplified(session.models.domain)
     with session.compute():
-        plain = to_pil(session.models.generator(inversion.w_plus.to(session.models.device)))
-    before, after = (np.asarray(image, dtype=np.float32) for image in (inversion.image, drawn))
+        w_plus = inversion.w_plus.to(session.models.device)
+        plain = to_pil(session.models.generator(w_plus))
+        generator = session.generator_of(inversion)
+        drawn = to_pil(generator.render(move.styles(generator, w_plus, strength)))
+        images = session.before(inversion), drawn
+    before, after = (np.asarray(image, dtype=np.float32) for image in images)
     difference = np.clip(128 + CONTRAST * (after - before), 0, 255).astype(np.uint8)
     mask = change_mask(_levels(after), _levels(before))[0, 0]
-    factor = strength * (1.0 if inversion.tuning is None else TUNED_GAIN)
-    pulled, lambdas = _pull(session, inversion, move, factor)
-    residual = (factor * RESIDUAL_SCALE * move.residual).norm(dim=2)[0].numpy()
+    pulled, lambdas = _pull(session, inversion, move, strength)
+    residual = (strength * RESIDUAL_SCALE * move.residual).norm(dim=2)[0].numpy()
     return Inspection(
         edit,
         plain,
@@ -168,23 +172,15 @@ def _modulation(adapter: torch.nn.Module, level: str, text: Tensor) -> Modulatio
     return Modulation(level, gamma, beta)
 
 
-def _drawn(
-    session: Session, inversion: Inversion, move: LatentMove, strength: float
-) -> Image.Image:
-    """The edit as the generator draws it, without the photo's detail."""
-    bare = replace(inversion, detail=False)
-    return make_edit(session, bare, move, None, "", strength, cached=True).image
-
-
 def _pull(
-    session: Session, inversion: Inversion, move: LatentMove, factor: float
+    session: Session, inversion: Inversion, move: LatentMove, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
     generator = session.models.generator
     lambdas = LAMBDA_SCALE * torch.stack([weight.detach() for weight in generator.lambdas]).cpu()
     if move.remap_vectors is None:
         return np.zeros(len(lambdas), dtype=np.float32), lambdas.numpy()
-    rows = inversion.w_plus + factor * RESIDUAL_SCALE * move.residual
-    moved = factor * lambdas[:, None] * (move.remap_vectors - rows[:, 1:-1])
+    rows = inversion.w_plus + strength * RESIDUAL_SCALE * move.residual
+    moved = strength * lambdas[:, None] * (move.remap_vectors - rows[:, 1:-1])
     return moved.norm(dim=2)[0].numpy(), lambdas.numpy()
 
 
