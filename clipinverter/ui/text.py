@@ -20,7 +20,8 @@ HOW_IT_WORKS = """
 3. **Picture.** The *generator* draws the latent vectors plus the strength times a tenth of the
    residual, while the *remapper* pulls its layers towards the text by the same strength.
 
-Strength 0 is the photo itself, 1 the published strength, 2 an exaggeration. Every stage is kept:
+Strength 0 is the photo itself, 1 the normal edit, 2 an exaggeration; on a photo that the model has
+learned, strength 1 goes further than published, age and gender most. Every stage is kept:
 another prompt does not repeat the inversion, and another strength runs only the generator.
 
 The authors' own model for photographs of faces (FFHQ, 1024 px) is not part of this project; whoever
@@ -40,7 +41,7 @@ PRIVACY = (
 ENDPOINT = (
     "Edits a portrait by text. image: any common format, at most 20 MB. prompt: the wanted look in "
     'words, e.g. "a smiling woman with red hair". strength: 0 is the picture as the model draws '
-    "it, 1 the published method, 2 the most; below 0, to -2, the edit goes the opposite way. align: "
+    "it, 1 the normal edit, 2 the most; below 0, to -2, the edit goes the opposite way. align: "
     '"auto" finds the face, "none" takes the picture as an aligned face. '
     "paste: whether the face is put back into the whole picture. face: which "
     "face is edited, if there are several: 0 is the largest, 1 the next. tune: whether the model "
