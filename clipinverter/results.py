@@ -129,6 +129,9 @@ class Edit(_WithStages):
         truncated: the prompt had more tokens than the text model reads; its end was ignored.
         stages: all stages of the edit, in order, without those of the inversion.
         inversion: what was edited.
+        understood: the attributes that the embedded text model reads from the prompt, such as "red hair" or
+            "no bangs"; empty in other domains.
+        unknown_words: words of the prompt that the embedded text model does not know, as written.
     """
 
     image: Image.Image
@@ -138,6 +141,8 @@ class Edit(_WithStages):
     truncated: bool
     stages: tuple[Stage, ...]
     inversion: Inversion
+    understood: tuple[str, ...] = ()
+    unknown_words: tuple[str, ...] = ()
 
 
 class Drawing(NamedTuple):

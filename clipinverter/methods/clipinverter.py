@@ -9,6 +9,8 @@ section 3.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from clipinverter.cache import Cache
 from clipinverter.methods.base import (
     LatentMove,
@@ -18,6 +20,7 @@ from clipinverter.methods.base import (
     make_edit,
     size_of_move,
 )
+from clipinverter.methods.understanding import read
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
 
@@ -47,10 +50,12 @@ class CLIPInverter:
         move, cached = self.moves.get(
             (inversion.key, prompt), lambda: self._move(inversion, prompt, on_step)
         )
-        return make_edit(
+        edit = make_edit(
             self.session, inversion, move, ("clipinverter", prompt), prompt, strength,
             cached=cached, on_step=on_step, on_preview=on_preview,
         )  # fmt: skip
+        reading = read(self.session.models, prompt)
+        return replace(edit, understood=reading.understood, unknown_words=reading.unknown_words)
 
     def _move(self, inversion: Inversion, prompt: str, on_step: OnStep | None) -> LatentMove:
         m = self.session.models

@@ -83,7 +83,7 @@ def vocabulary() -> frozenset[str]:
         ]
         said += [tongue.both, tongue.holding, *tongue.articles, *tongue.looks, *tongue.small_words]
         found.update(_WORD.findall(" ".join(said).lower()))
-    known = " ".join(phrase for phrases in UNSEEN.values() for phrase in phrases)
+    known = " ".join(p for phrases in UNSEEN.values() for p in phrases).lower()
     return frozenset(found | set(_WORD.findall(known)))
 
 

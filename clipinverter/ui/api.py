@@ -17,6 +17,7 @@ from clipinverter.photo.metadata import METHOD, SaveError, sign
 from clipinverter.request import Request
 from clipinverter.ui import text
 from clipinverter.ui.previews import streamed
+from clipinverter.ui.understood import changed
 from clipinverter.ui.uploads import UploadError
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def answer(
     if request.prompt is not None:
         show = None if request.paste else on_preview
         edit = editor.edit(inversion, request.prompt, request.strength, on_step, show)
+        change = changed(inversion.unedited, edit.image)
         if request.paste:
             edit = editor.paste(opened.photo, edit, on_step)
         after = edit.image
@@ -130,6 +132,8 @@ def answer(
         before = opened.photo
         after = after if edit else before
     info = describe(editor, inversion, edit)
+    if edit is not None:
+        info["change"] = round(change, 2)
     return Answer(before, sign(after.copy() if edit is None else after, info), inversion.crop, info)
 
 
@@ -249,4 +253,5 @@ def describe(
     }
     if edit is not None:
         info |= {"prompt": edit.prompt, "strength": edit.strength, "truncated": edit.truncated}
+        info |= {"understood": [*edit.understood], "unknown_words": [*edit.unknown_words]}
     return info

@@ -18,6 +18,7 @@ from clipinverter.request import Request
 from clipinverter.ui import api, layout, stage, text
 from clipinverter.ui.pointing import Point, Pointing, to_tap
 from clipinverter.ui.receive import DEFAULTS, receive
+from clipinverter.ui.understood import chips
 from clipinverter.ui.uploads import UploadError, path_of
 
 Update = dict[Any, Any]
@@ -41,7 +42,9 @@ def pictures(
     before = got.before if request.paste else got.crop
     return {
         on.result: stage.pair(on.result, before, got.after, slowly=slowly),
-        on.status: text.status(text.describe_result(got.info), text.notes(got.info)),
+        on.status: text.status(
+            text.describe_result(got.info), text.notes(got.info), chips=chips(got.info)
+        ),
     }
 
 

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from clipinverter.request import turned
+from clipinverter.ui.understood import about
 
 INTRO = "Say in words how the person should look, and drag the slider to make your words act more or less."
 INTRO_WITHOUT_FACES = "Add a picture and say in words how it should look. The slider sets how strongly your words act."
@@ -140,7 +141,8 @@ def notes(info: Mapping[str, Any]) -> list[str]:
     """What there is to say beyond `describe_result`."""
     found = [several_faces(info["faces"])] if (info.get("faces") or 0) > 1 else []
     found += [turned(info["turned"])] if info.get("turned") else []
-    return [describe_run(info), *found] + ([TRUNCATED] if info.get("truncated") else [])
+    found += [TRUNCATED] if info.get("truncated") else []
+    return [*about(info), describe_run(info), *found]
 
 
 def several_faces(count: int) -> str:
@@ -156,11 +158,17 @@ def describe_result(info: Mapping[str, Any]) -> str:
 
 
 def status(
-    line: str, notes: Iterable[str] = (), *, failed: bool = False, stale: bool = False
+    line: str,
+    notes: Iterable[str] = (),
+    *,
+    failed: bool = False,
+    stale: bool = False,
+    chips: str = "",
 ) -> str:
     """HTML of the status: a line and notes on it.
 
     Args:
+        chips: HTML between line and notes.
         stale: the pictures shown belong to an earlier photo; they are dimmed.
     """
     kind = ("failed" if failed else "done") + (" stale" if stale else "")
@@ -168,7 +176,7 @@ def status(
     extra = "".join(
         f"<p class='{kinds[bool(re.search(TIME, note))]}'>{escape(note)}</p>" for note in notes
     )
-    return f"<div class='status {kind}'><p>{escape(line)}</p>{extra}</div>"
+    return f"<div class='status {kind}'><p>{escape(line)}</p>{chips}{extra}</div>"
 
 
 def learning(line: str, progress: float | None = None, preview: str = "") -> str:

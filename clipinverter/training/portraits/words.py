@@ -21,7 +21,7 @@ from clipinverter.models.clip import TextImageModel
 from clipinverter.portraits.captions import text_of
 from clipinverter.portraits.languages import language
 from clipinverter.portraits.opposites import OPPOSITES
-from clipinverter.training.loop import Loss, bfloat16, gradient_run, run
+from clipinverter.training.loop import Loss, gradient_run, run
 from clipinverter.training.portraits import data, phrases, wordings
 from clipinverter.training.portraits.absences import SAID, find_absences
 from clipinverter.training.portraits.wordings import Part, Wording
@@ -131,8 +131,7 @@ def train_words(
         new = [wordings.sample(rng) for _ in range(preset.batch - captions - others)]
         texts = [known[i].text for i in again] + [w.text for w in new] + [kept[i] for i in also]
         wanted = [known_places[again], torch.stack([places.of(w) for w in new]), kept_places[also]]
-        with bfloat16():
-            text = embed(student, texts).float()
+        text = embed(student, texts).float()  # so small that bfloat16 is slower
         off = 1 - F.cosine_similarity(text, torch.cat(wanted))
         length = (text.norm(dim=1) / places.length - 1).square().mean()
         by_kind = off.detach().split([captions, len(new), others])
@@ -147,6 +146,7 @@ def train_words(
         ],
         betas=(0.9, 0.98),
         weight_decay=0.0,
+        fused=True,
     )
     net: nn.Module = tower.train()
     training = gradient_run("words", preset.scaled_steps(scale), net, optimizer, loss_of)
