@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from clipinverter.portraits import opposites
 from clipinverter.portraits.captions import text_of
@@ -164,11 +165,21 @@ def test_the_page_shows_what_was_understood():
 
 
 def test_the_page_says_that_nothing_changed():
-    info = {"strength": 1.0, "change": 0.1}
+    info = {"strength": 1.0, "change": 4.0}
     assert understood.about(info) == [understood.NOTHING_CHANGED]
     assert understood.about(info | {"strength": 0.0}) == []
-    assert understood.about(info | {"change": 5.0}) == []
-    assert understood.about(info | {"change": 5.0, "unknown_words": ["car"]}) == [sentence(["car"])]
+    assert understood.about(info | {"change": 15.0}) == []
+    assert understood.about(info | {"change": 15.0, "unknown_words": ["car"]}) == [
+        sentence(["car"])
+    ]
+
+
+def test_a_small_change_counts_where_it_is():
+    before = Image.new("RGB", (100, 100), "gray")
+    after = before.copy()
+    assert understood.changed(before, after) == 0
+    after.paste((255, 255, 255), (0, 0, 20, 10))  # 2 % of the pixels, like earrings
+    assert understood.changed(before, after) == 127
 
 
 def test_batches_embed_as_single_texts_do():

@@ -9,14 +9,15 @@ from PIL import Image
 
 from clipinverter.portraits.vocabulary import sentence
 
-LITTLE = 0.5  # levels of 255 by which a picture changes on average, below which nobody sees it
+LITTLE = 10.0  # levels of 255: a prompt that changes nothing moves pixels by 4 to 8, earrings by 12 to 17
 NOTHING_CHANGED = "Hardly anything changed. Try stronger."
 
 
 def changed(before: Image.Image, after: Image.Image) -> float:
-    """Mean absolute difference of two RGB pictures of one size, in levels of 255."""
-    pair = (np.asarray(image, dtype=np.float32) for image in (before, after))
-    return float(np.abs(np.subtract(*pair)).mean())
+    """How much a picture changed where it changed most: the 99th percentile over pixels of the largest difference of
+    their channels, 0 to 255. Both pictures are RGB and of one size."""
+    pair = (np.asarray(image, dtype=np.int16) for image in (before, after))
+    return float(np.percentile(np.abs(np.subtract(*pair)).max(axis=2), 99))
 
 
 def about(info: Mapping[str, Any]) -> list[str]:

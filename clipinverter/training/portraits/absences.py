@@ -31,7 +31,7 @@ from clipinverter.weights.load import Models
 SAID = ("woman", "man", "smiling", "mouth open", "beard", "eyeglasses", "hat", "earrings")
 SAID += ("heavy makeup", "eyes closed")  # the adapter learnt from captions of the opposite
 NAMES = tuple(name for name in OPPOSITES if name not in SAID)
-PEOPLE = 1024  # of the rendered set
+PEOPLE = 512  # of the rendered set
 HAVING = 0.5  # share of the people in a batch who have what is to go
 KEPT = 2.0  # weight of changes where there is nothing to take away
 STARTS = {  # where the opposite has no name: what the search starts from

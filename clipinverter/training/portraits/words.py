@@ -32,7 +32,7 @@ from clipinverter.weights.load import load_models
 KNOWN = 64  # wordings of an attribute, whose mean embedding is its place
 CAPTIONS, OTHERS = 0.2, 0.12  # shares of captions, and of phrases with any other word, in a batch
 EMBEDDING_RATE = 0.4  # of the word vectors, in parts of the tower's rate
-POOL = 8_192  # captions, and phrases with other words
+POOL = 4_096  # captions, and phrases with other words
 PARTS = 4  # of a batch, by length
 LENGTH = 0.05  # weight of the length of embeddings, which matters little: the adapter normalises
 
