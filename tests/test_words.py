@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from clipinverter.methods.absences import split
 from clipinverter.portraits import opposites
 from clipinverter.portraits.captions import text_of
 from clipinverter.portraits.languages import CODES, caption_words, language
@@ -197,3 +198,19 @@ def test_batches_embed_as_single_texts_do():
     ]
     with torch.no_grad():
         assert torch.allclose(embed(model, texts), model.embed_text(texts), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "wished", "absent"),
+    [
+        ("a smiling woman with red hair", "a smiling woman with red hair", ()),
+        ("no glasses", "", ("glasses",)),
+        ("a smiling woman without glasses", "a smiling woman", ("glasses",)),
+        ("remove the beard and add a hat", "add a hat", ("beard",)),
+        ("red hair, no hat, with no beard", "red hair", ("hat", "beard")),
+        ("a man and without a hat but with glasses", "a man, with glasses", ("a hat",)),
+        ("a notable nose", "a notable nose", ()),
+    ],
+)
+def test_prompts_for_clip_are_split(prompt, wished, absent):
+    assert split(prompt) == (wished, absent)

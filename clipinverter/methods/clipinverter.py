@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clipinverter.cache import Cache
+from clipinverter.methods.absences import Wish, split
 from clipinverter.methods.base import (
     LatentMove,
     OnPreview,
@@ -59,15 +60,22 @@ class CLIPInverter:
 
     def _move(self, inversion: Inversion, prompt: str, on_step: OnStep | None) -> LatentMove:
         m = self.session.models
+        embedded = m.domain.text_image == "portraits"
+        wish = Wish(prompt, ()) if embedded else split(prompt)
+        texts = [text for text in (wish.wished, *wish.absent) if text]
+        signs = [1.0] * bool(wish.wished) + [-1.0] * len(wish.absent)
         with self.session.compute(on_step) as run:
             with run("text"):
-                truncated = not m.text_image.fits(prompt)
-                text = m.text_image.embed_text([prompt])
+                truncated = not all(map(m.text_image.fits, texts))
+                text = m.text_image.embed_text(texts)
             with run("adapter"):
                 features = tuple(feature.to(m.device) for feature in inversion.features)
-                adapted = m.adapter(features, text)
+                adapted = [m.adapter(features, row[None]) for row in text]
             with run("residual"):
-                residual = m.encoder.heads(*adapted)
-            with run("remapper"):
-                remap_vectors = m.generator.remap_vectors(text)
-            return LatentMove(residual.cpu(), remap_vectors.cpu(), truncated, run.stages)
+                residual = sum(
+                    sign * m.encoder.heads(*levels)
+                    for sign, levels in zip(signs, adapted, strict=True)
+                )
+            with run("remapper"):  # it pulls towards a text, so only a wish can go there
+                vectors = m.generator.remap_vectors(text[:1]).cpu() if wish.wished else None
+            return LatentMove(residual.cpu(), vectors, truncated, run.stages)
