@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from clipinverter.domains import get_domain
     from clipinverter.editor import Editor
     from clipinverter.photo.load import load_photo
+    from clipinverter.request import Wish
     from clipinverter.results import Edit, Inversion
     from clipinverter.weights.load import load_models
 
 __version__ = "0.2.0"
-__all__ = ["Edit", "Editor", "Inversion", "get_domain", "load_models", "load_photo"]
+__all__ = ["Edit", "Editor", "Inversion", "Wish", "get_domain", "load_models", "load_photo"]
 
 _HOMES = {
     "Edit": "results",
     "Editor": "editor",
     "Inversion": "results",
+    "Wish": "request",
     "get_domain": "domains",
     "load_models": "weights.load",
     "load_photo": "photo.load",

@@ -77,7 +77,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     compare.add_argument("-o", "--output", required=True, help="where to write the picture")
     for command in (edit, compare):
         command.add_argument(
-            "--strength", default="1", help="0 to 2; 1: normal, as published with --plain"
+            "--strength",
+            default="1",
+            help="-2 to 2; 1: normal, as published with --plain; below 0: the opposite",
         )
         command.add_argument(
             "--align", choices=("auto", "none"), default="auto", help="none: it is an aligned face"
@@ -114,7 +116,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _edit(options: argparse.Namespace) -> int:
-    from clipinverter.batch import Wish, edit_folder, edit_photo
+    from clipinverter.batch import Job, edit_folder, edit_photo
     from clipinverter.domains import DomainError, get_domain
     from clipinverter.editor import Editor
     from clipinverter.photo.load import load_photo
@@ -128,18 +130,18 @@ def _edit(options: argparse.Namespace) -> int:
     domain = get_domain(options.domain)
     if options.paste and not domain.aligned:
         raise DomainError(f"The model {domain.name!r} knows no faces to put back.")
-    wish = Wish(
+    job = Job(
         prompt, strength, options.align, options.face, options.paste,
         not options.plain, not options.no_detail,
     )  # fmt: skip
     if photo.is_dir():
-        result = edit_folder(domain, photo, output, wish)
+        result = edit_folder(domain, photo, output, job)
         _report(result, output)
         return 1 if result.failed else 0
     _check_file(output, photo)
     format_of(output)
     picture = load_photo(photo)  # before the models: a wrong path is said at once
-    edited = edit_photo(Editor(load_models(domain)), picture, wish)
+    edited = edit_photo(Editor(load_models(domain)), picture, job)
     save_picture(edited.image, output)
     for remark in edited.remarks:
         print(remark)

@@ -20,7 +20,7 @@ from clipinverter.photo.folder import check_apart, outputs, printable
 from clipinverter.photo.load import find_photos, load_photo
 from clipinverter.photo.metadata import METHOD, save_png, sign
 from clipinverter.portraits.vocabulary import sentence
-from clipinverter.request import turned
+from clipinverter.request import Wish, opposite, turned
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +35,7 @@ DONE, FAILED, STARTED = "done", "failed", "started"
 
 
 @dataclass(frozen=True)
-class Wish:
+class Job:
     """What is asked of every picture; arguments as for `Editor.invert` and `Editor.edit`.
 
     paste: put the face back into the photo.
@@ -133,10 +133,10 @@ class Processes:
             yield own
 
 
-def edit_folder(domain: "Domain", folder: Path, out: Path, wish: Wish) -> Result:
+def edit_folder(domain: "Domain", folder: Path, out: Path, job: Job) -> Result:
     """Edits all pictures in `folder` and its subfolders into PNG files in `out`.
 
-    Pictures are skipped whose edit by the same wish is there. One that can't be edited is noted in the manifest,
+    Pictures are skipped whose edit by the same job is there. One that can't be edited is noted in the manifest,
     and tried again the next time.
 
     Raises:
@@ -154,7 +154,7 @@ def edit_folder(domain: "Domain", folder: Path, out: Path, wish: Wish) -> Result
         merge(out)
     processes.wait()
     before = read(out / MANIFEST)
-    common = asdict(wish) | {"method": METHOD, "domain": domain.name, "status": DONE}
+    common = asdict(job) | {"method": METHOD, "domain": domain.name, "status": DONE}
     wanted = [
         Entry(path.relative_to(folder).as_posix(), output, **common)
         for path, output in zip(pictures, outputs(folder, pictures), strict=True)
@@ -162,7 +162,7 @@ def edit_folder(domain: "Domain", folder: Path, out: Path, wish: Wish) -> Result
     todo = [entry for entry in wanted if not _is_done(entry, before, out)]
     with processes.share(todo) as own:
         if own:
-            _edit(domain, processes, folder, out, wish, own)
+            _edit(domain, processes, folder, out, job, own)
     processes.wait()
     if processes.index == 0:
         merge(out)
@@ -178,7 +178,7 @@ def _edit(
     processes: Processes,
     folder: Path,
     out: Path,
-    wish: Wish,
+    job: Job,
     entries: Sequence[Entry],
 ) -> None:
     from clipinverter.editor import Editor
@@ -191,14 +191,14 @@ def _edit(
             error = ""
             start = time.perf_counter()
             try:
-                edited = edit_photo(editor, folder / entry.file, wish)
+                edited = edit_photo(editor, folder / entry.file, job)
             except UserError as problem:
                 error = str(problem)
             except Exception as problem:  # one picture must not stop thousands
                 error = f"This picture could not be edited ({type(problem).__name__}: {problem})."
             if not error:
                 path = out / entry.output
-                # Noted before: if this is killed in between, nobody takes the file for another wish's.
+                # Noted before: if this is killed in between, nobody takes the file for another job's.
                 _note(manifest, replace(entry, status=STARTED))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save_png(edited.image, path)
@@ -209,17 +209,17 @@ def _edit(
             print(f"{printable(entry.file)}: {' · '.join(said)}", flush=True)
 
 
-def edit_photo(editor: "Editor", source: "Path | Image.Image", wish: Wish) -> Edited:
+def edit_photo(editor: "Editor", source: "Path | Image.Image", job: Job) -> Edited:
     """The edited picture, signed, and what there is to say about it.
 
     Raises what `load_photo`, `Editor.invert` and `Editor.edit` raise.
     """
     photo = load_photo(source)
-    inversion = editor.invert(photo, wish.align, face=wish.face)
-    if wish.tune and editor.needs_tuning(inversion):
-        inversion = editor.tune(inversion, detail=wish.detail)
-    edit = editor.edit(inversion, wish.prompt, wish.strength)
-    if wish.paste:
+    inversion = editor.invert(photo, job.align, face=job.face)
+    if job.tune and editor.needs_tuning(inversion):
+        inversion = editor.tune(inversion, detail=job.detail)
+    edit = editor.edit(inversion, job.prompt, job.strength)
+    if job.paste:
         edit = editor.paste(photo, edit)
     info = {"method": METHOD, "model": editor.models.domain.name}
     image = sign(edit.image, info | {"prompt": edit.prompt, "strength": edit.strength})
@@ -282,6 +282,8 @@ def remarks(edit: "Edit") -> list[str]:
         )
     if inversion.faces and (degrees := turn_of(inversion.faces[inversion.face])):
         found.append(turned(degrees))
+    if said := opposite([Wish(edit.prompt, edit.strength)]):
+        found.append(said)
     if edit.truncated:
         found.append(TRUNCATED)
     if edit.unknown_words:

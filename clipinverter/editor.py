@@ -11,13 +11,11 @@ Inversion for Text-Driven Real Image Editing" (ACM TOG 2023), section 3.
 """
 
 import functools
-import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import blake2b
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -27,10 +25,12 @@ from clipinverter.cache import Cache
 from clipinverter.methods.base import OnPreview, OnStep, Session, StageTimer, Stopped, step_name
 from clipinverter.methods.clipinverter import CLIPInverter
 from clipinverter.photo import align
+from clipinverter.photo.digest import file_digest, photo_digest
 from clipinverter.photo.faces import Face, Point, face_of_eyes, ordered_eyes
 from clipinverter.photo.load import as_crop, load_photo
 from clipinverter.photo.paste import paste
-from clipinverter.photo.tensors import to_pil, to_tensor
+from clipinverter.photo.tensors import psnr, to_pil, to_tensor
+from clipinverter.request import Wish
 from clipinverter.results import (
     Edit,
     Inversion,
@@ -185,17 +185,40 @@ class Editor:
         Args:
             inversion: from `invert` of this Editor, or from `tune`.
             prompt: the wanted look, in words, e.g. "a smiling woman with red hair".
-            strength: 0 to 2. 0 gives `inversion.unedited` bit for bit, 1 the paper's edit (times
-                `TUNED_GAIN` after `tune`); it scales the residual and the remapper's pull.
+            strength: -2 to 2. 0 gives `inversion.unedited` bit for bit, 1 the paper's edit (times
+                `TUNED_GAIN` after `tune`); it scales the residual and the remapper's pull. Below 0 both
+                go the opposite way, an extrapolation that the model was not trained for.
             on_step: called with the name of each stage before it runs.
             on_preview: called with the edit in 256 px while one larger than 512 px is drawn.
 
         Raises:
             PromptError: the prompt is empty or far too long, see `request.check_prompt`.
-            StrengthError: the strength is no number from 0 to 2.
+            StrengthError: the strength is no number from -2 to 2.
             CheckpointError: the text-image model, read with the first prompt, is damaged.
         """
         return self._method.edit(inversion, prompt, strength, on_step, on_preview)
+
+    def mix(
+        self,
+        inversion: Inversion,
+        wishes: Sequence[Wish],
+        on_step: OnStep | None = None,
+        on_preview: OnPreview | None = None,
+    ) -> Edit:
+        """Edits an inverted photo by several wishes at once, see `methods.moves.MixedMove`.
+
+        One wish is `edit`, and wishes of strength 0 change nothing, both bit for bit; the order does not
+        matter. What a wish means for this photo is cached alone, so a new strength runs the generator only.
+
+        Args:
+            wishes: one to three, each with a strength as in `edit`.
+            inversion, on_step, on_preview: as in `edit`.
+
+        Raises:
+            WishesError: there are none or more than three.
+            PromptError, StrengthError, CheckpointError: as in `edit`.
+        """
+        return self._method.mix(inversion, wishes, on_step, on_preview)
 
     def paste(self, photo: Image.Image, edit: Edit, on_step: OnStep | None = None) -> Edit:
         """Puts the edited face back into the whole photo, see `photo.paste`.
@@ -266,29 +289,6 @@ class Editor:
             return Inversion(
                 key, crop, image, w_plus.cpu(), (c1, c2, c3), quad, faces, face, run.stages
             )
-
-
-def psnr(image: Image.Image, crop: Image.Image) -> float:
-    """How alike two pictures are at the size of the first, in dB; infinite for equal ones."""
-    pair = (image, crop.resize(image.size, Image.Resampling.BOX))
-    a, b = (np.asarray(x, dtype=np.float32) for x in pair)
-    error = float(np.square(a - b).mean())
-    return float("inf") if error == 0 else 10 * math.log10(255**2 / error)
-
-
-def photo_digest(photo: Image.Image) -> str:
-    """Digest of an RGB picture's pixels."""
-    digest = blake2b(f"{photo.width}x{photo.height} ".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(photo))
-    return digest.hexdigest()
-
-
-def file_digest(file: str | os.PathLike[str] | bytes) -> str:
-    """Digest of a file. One that can't be read has the digest of nothing; loading it says why."""
-    if not isinstance(file, bytes):
-        path = Path(file)
-        file = path.read_bytes() if path.is_file() else b""
-    return blake2b(file, digest_size=16).hexdigest()
 
 
 def _are_points(align: object) -> bool:

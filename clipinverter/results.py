@@ -16,6 +16,7 @@ from torch import Tensor
 
 from clipinverter.models.ops import channels_last
 from clipinverter.photo.faces import Face
+from clipinverter.request import Wish
 from clipinverter.tuning import Tuning
 from clipinverter.weights.files import CheckpointError
 
@@ -124,11 +125,12 @@ class Edit(_WithStages):
         image: RGB, of the size of `inversion.unedited`.
         residual: [1, n_latent, style_dim] on the CPU; strength s moves the latent by 0.1 s of it.
             None where a method moves the generator's style vectors instead.
-        strength: 0 is the inversion itself, 1 the published edit.
-        prompt: as it was used, with normalised white space.
+        strength: 0 is the inversion itself, 1 the published edit, below 0 the opposite direction. Of a mix it is 1.
+        prompt: as it was used, with normalised white space. Of a mix, the prompts with " + " between them.
         truncated: the prompt had more tokens than the text model reads; its end was ignored.
         stages: all stages of the edit, in order, without those of the inversion.
         inversion: what was edited.
+        wishes: of a mix; empty for an edit by one prompt.
         understood: the attributes that the embedded text model reads from the prompt, such as "red hair" or
             "no bangs"; empty in other domains.
         unknown_words: words of the prompt that the embedded text model does not know, as written.
@@ -141,6 +143,7 @@ class Edit(_WithStages):
     truncated: bool
     stages: tuple[Stage, ...]
     inversion: Inversion
+    wishes: tuple[Wish, ...] = ()
     understood: tuple[str, ...] = ()
     unknown_words: tuple[str, ...] = ()
 

@@ -1,5 +1,6 @@
 """The endpoint /edit of a running server: results, one sentence for every refusal, sessions."""
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -199,9 +200,12 @@ def test_the_endpoint_is_documented(client):
     ]  # fmt: skip
     assert len(endpoint["returns"]) == 3
     assert "aligned face" in endpoint["description"]
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == [
-        "/edit", "/compare"
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert list(endpoints) == ["/edit", "/mix", "/compare"]
+    assert [p["parameter_name"] for p in endpoints["/mix"]["parameters"]] == [
+        "image", "wishes", "align", "paste", "face", "tune", "detail"
     ]  # fmt: skip
+    assert "three wishes" in endpoints["/mix"]["description"]
 
 
 def text_as_png(folder: Path) -> Path:
@@ -231,8 +235,8 @@ def noise(folder: Path) -> Path:
         (noise, {"align": "auto"}, "No face was found"),
         (noise, {"prompt": " "}, "Please describe"),
         (noise, {"prompt": "x" * 10_000}, "10,000 characters"),
-        (noise, {"strength": 2.5}, "from 0 to 2"),
-        (noise, {"strength": "strong"}, "from 0 to 2"),
+        (noise, {"strength": 2.5}, "from -2 to 2"),
+        (noise, {"strength": "strong"}, "from -2 to 2"),
         (noise, {"align": "yes"}, "Align must be"),
         (noise, {"align": "eyes"}, "Align must be"),
         (noise, {"paste": "yes"}, "Paste must be"),
@@ -329,3 +333,44 @@ def test_sessions_get_their_own_pictures(url, tmp_path):
         inversion = editor.invert(picture(100 + seed), "none")
         expected = np.asarray(editor.edit(inversion, f"person {seed}").image)
         assert all(np.array_equal(image, expected) for image in images)
+
+
+def test_several_wishes(client, photo, calls):
+    wishes = [{"prompt": "a bald man", "strength": 0.5}, {"prompt": "red hair", "strength": -1}]
+    ask = {"image": handle_file(photo), "align": "none", "tune": False, "api_name": "/mix"}
+    before, after, info = client.predict(wishes=wishes, **ask)
+    editor = Editor(tiny_models())
+    inversion = editor.invert(picture(7), "none")
+    expected = editor.mix(inversion, [("a bald man", 0.5), ("red hair", -1)])
+    assert np.array_equal(pixels(before), np.asarray(inversion.image))
+    assert np.array_equal(pixels(after), np.asarray(expected.image))
+    assert info["wishes"] == [wishes[0], wishes[1] | {"strength": -1.0}]
+    assert json.loads(Image.open(after).text["wishes"]) == info["wishes"]
+    calls.clear()
+    client.predict(wishes=[wishes[0], {"prompt": "red hair", "strength": 1}], **ask)
+    assert calls == {"generator": 1}
+    one = client.predict(wishes=[{"prompt": "a bald man"}], **ask)
+    assert np.array_equal(pixels(one[1]), pixels(edit(client, photo)[1]))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "sentence"),
+    [
+        (None, "Wishes must be a list"),
+        ([], "Wishes must be a list"),
+        ("red hair", "Wishes must be a list"),
+        (["red hair"], "Wishes must be a list"),
+        ([{"strength": 1}], "Wishes must be a list"),
+        ([{"prompt": "a man", "size": 1}], "Wishes must be a list"),
+        ([{"prompt": "a man"}] * 4, "one to 3 wishes"),
+        ([{"prompt": {"path": "/etc/hostname"}}], "Please describe"),
+        (
+            [{"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}],
+            "Wishes must be a list",
+        ),
+        ([{"prompt": "a man", "strength": 3}], "from -2 to 2"),
+    ],
+)
+def test_wishes_that_are_none_get_a_sentence(client, photo, wishes, sentence):
+    with pytest.raises(AppError, match=sentence):
+        client.predict(handle_file(photo), wishes, "none", api_name="/mix")

@@ -145,7 +145,7 @@ def test_edits_within_the_folder_are_no_pictures_to_edit(folder, capsys):
     [
         (["empty", "--prompt", "a man"], 1, "There are no pictures in the folder"),
         (["in", "--prompt", " "], 2, "Please describe"),
-        (["in", "--prompt", "a man", "--strength", "3"], 2, "from 0 to 2"),
+        (["in", "--prompt", "a man", "--strength", "3"], 2, "from -2 to 2"),
     ],
 )
 def test_mistakes_are_said_at_once(

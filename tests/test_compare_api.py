@@ -113,7 +113,7 @@ def test_a_client_that_leaves_ends_the_work(client, photo):
     ("changes", "sentence"),
     [
         ({"prompt": " "}, "Please describe"),
-        ({"strength": 9}, "from 0 to 2"),
+        ({"strength": 9}, "from -2 to 2"),
         ({"align": "eyes"}, "Align must be"),
         ({"align": "yes"}, "Align must be"),
     ],

@@ -306,9 +306,9 @@ def test_a_very_long_prompt_is_refused_and_a_long_one_reported(editor):
     assert not editor.edit(inversion, "one two three four five six").truncated
 
 
-@pytest.mark.parametrize("strength", [-0.1, 2.01, math.nan, math.inf, "1", None, True])
+@pytest.mark.parametrize("strength", [-2.01, 2.01, math.nan, math.inf, "1", None, True])
 def test_a_strength_out_of_range_is_refused(editor, strength):
-    with pytest.raises(StrengthError, match="from 0 to 2"):
+    with pytest.raises(StrengthError, match="from -2 to 2"):
         editor.edit(editor.invert(picture(), align="none"), "a bald man", strength)
 
 

@@ -38,10 +38,10 @@ def test_prompts(text):
 @given(st.one_of(st.floats(), st.integers(), st.booleans(), st.none(), ANY, st.just(10**400)))
 def test_strengths(value):
     with contextlib.suppress(StrengthError):
-        assert 0 <= check_strength(value) <= 2
+        assert -2 <= check_strength(value) <= 2
     if isinstance(value, str):
         with contextlib.suppress(StrengthError):
-            assert 0 <= read_strength(value) <= 2
+            assert -2 <= read_strength(value) <= 2
 
 
 @given(st.lists(PLACES, unique=True, max_size=8))

@@ -18,7 +18,7 @@ from clipinverter.domains import get_domain
 from clipinverter.editor import Editor
 from clipinverter.errors import UserError
 from clipinverter.models import clip
-from clipinverter.request import Request
+from clipinverter.request import Request, Wish
 from clipinverter.training import objective, pictures, presets
 from clipinverter.training.__main__ import main as training
 from clipinverter.training.captioned import learner, moco
@@ -355,7 +355,7 @@ def test_from_two_stages_to_an_edit_on_the_page(cats, folders, tmp_path, capsys,
     editor = Editor(load_models(cats, "cpu"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folders[0]))  # as if they had been uploaded
     photo = {"path": str(folders[0] / "2.jpg")}
-    asked = Request(Path(photo["path"]), "a black cat", tune=False)
+    asked = Request(Path(photo["path"]), (Wish("a black cat"),), tune=False)
     (answer,) = api.answers(lambda: editor, asked)  # without a face
     assert answer.after.size == (32, 32)
     assert answer.after.tobytes() != answer.before.tobytes()

@@ -279,8 +279,8 @@ def test_the_framework_is_never_asked_to_fetch(url, monkeypatch):
         ([None, "a \ud800 man"], "no text"),
         ([None, {"path": "/etc/hostname", "meta": META}], "describe"),
         ([None, ["a man"]], "describe"),
-        ([None, "a man", [1]], "from 0 to 2"),
-        ([None, "a man", {"a": 1}], "from 0 to 2"),
+        ([None, "a man", [1]], "from -2 to 2"),
+        ([None, "a man", {"a": 1}], "from -2 to 2"),
         ([None, "a man", 1, "none", ["yes"]], "Paste must be"),
     ],
 )

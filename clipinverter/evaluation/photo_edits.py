@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clipinverter.editor import Editor, psnr
+from clipinverter.editor import Editor
 from clipinverter.errors import UserError
 from clipinverter.evaluation.identity import SAME_PERSON, descriptor, distance
 from clipinverter.photo.load import find_photos
+from clipinverter.photo.tensors import psnr
 from clipinverter.results import Inversion
 
 PROMPTS: Mapping[str, Mapping[str, str]] = {

@@ -17,20 +17,20 @@ _DENIAL = re.compile(
 _JOINT = r"\s*(?:\b(?:but|and)\b)?\s*"
 
 
-class Wish(NamedTuple):
+class Split(NamedTuple):
     """wished: a text, empty if nothing is. absent: a text for each thing that is to be absent."""
 
     wished: str
     absent: tuple[str, ...]
 
 
-def split(prompt: str) -> Wish:
-    """A prompt as `check_prompt` gives it -> its wish; the same text if it denies nothing."""
+def split(prompt: str) -> Split:
+    """A prompt as `check_prompt` gives it -> its two parts; the same text if it denies nothing."""
     absent = tuple(match[1] for match in _DENIAL.finditer(prompt))
     if not absent:
-        return Wish(prompt, ())
+        return Split(prompt, ())
     rest = (
         re.sub(rf"^{_JOINT}|{_JOINT}$", "", part)
         for part in re.split(r"[,;]", _DENIAL.sub(",", prompt))
     )
-    return Wish(", ".join(part for part in rest if part), absent)
+    return Split(", ".join(part for part in rest if part), absent)

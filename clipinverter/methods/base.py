@@ -11,17 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from clipinverter.cache import Cache
 from clipinverter.domains import Domain
 from clipinverter.errors import UserError
-from clipinverter.models.adapter import moved
+from clipinverter.methods.moves import Move
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.photo.detail import add_detail
 from clipinverter.photo.tensors import to_pil
@@ -31,7 +29,6 @@ from clipinverter.results import (
     Inversion,
     Stage,
     as_cached,
-    size_of,
     size_of_drawing,
 )
 from clipinverter.tuning import tuned
@@ -142,67 +139,6 @@ class Method(Protocol):
         on_step: OnStep | None = None,
         on_preview: OnPreview | None = None,
     ) -> Edit: ...
-
-
-@dataclass(frozen=True, eq=False)
-class LatentMove:
-    """A move in W+, on the CPU.
-
-    Attributes:
-        residual: [1, n_latent, style_dim], added to w_plus times 0.1 times the strength.
-        remap_vectors: [1, n_latent - 2, style_dim], the vectors that the remapper pulls rows towards;
-            None for methods without CLIPRemapper.
-        truncated: the prompt has more tokens than the text model reads.
-        stages: of the computation of the move.
-    """
-
-    residual: Tensor
-    remap_vectors: Tensor | None
-    truncated: bool
-    stages: tuple[Stage, ...]
-
-    @property
-    def nbytes(self) -> int:
-        vectors = () if self.remap_vectors is None else (self.remap_vectors,)
-        return size_of(self.residual, *vectors)
-
-    def styles(self, generator: RemapperGenerator, w_plus: Tensor, strength: float) -> list[Tensor]:
-        """The generator's style vectors, one [1, C] per layer, for w_plus [1, n_latent, style_dim] and a strength."""
-        w_plus = moved(w_plus, self.residual.to(w_plus.device), strength)
-        vectors = self.remap_vectors
-        rows = None
-        if vectors is not None:
-            rows = generator.remapped_rows(w_plus, vectors.to(w_plus.device), strength)
-        return generator.styles(w_plus, rows)
-
-
-@dataclass(frozen=True, eq=False)
-class StyleMove:
-    """A move in style space, on the CPU. Other attributes as for `LatentMove`.
-
-    steps: [C] or [1, C] for each style vector, the change at strength 1.
-    """
-
-    steps: tuple[Tensor, ...]
-    truncated: bool
-    stages: tuple[Stage, ...]
-    residual: None = None
-
-    @property
-    def nbytes(self) -> int:
-        return size_of(*self.steps)
-
-    def styles(self, generator: RemapperGenerator, w_plus: Tensor, strength: float) -> list[Tensor]:
-        """As `LatentMove.styles`."""
-        pairs = zip(generator.styles(w_plus), self.steps, strict=True)
-        return [style + strength * step.to(style.device) for style, step in pairs]
-
-
-Move = LatentMove | StyleMove
-
-
-def size_of_move(move: Move) -> int:
-    return move.nbytes
 
 
 def make_edit(

@@ -22,11 +22,10 @@ from clipinverter.methods.base import (
     OnPreview,
     OnStep,
     Session,
-    StyleMove,
     make_edit,
-    size_of_move,
 )
 from clipinverter.methods.latent_mapper import folder_of
+from clipinverter.methods.moves import StyleMove, size_of_move
 from clipinverter.methods.relevance import Relevance, load_relevance
 from clipinverter.methods.settings import BETAS, LEAST, Settings, settings_of
 from clipinverter.models.clip import TextImageModel

@@ -12,17 +12,14 @@ from pathlib import Path
 from clipinverter.cache import Cache
 from clipinverter.domains import Domain
 from clipinverter.methods.base import (
-    LatentMove,
     MethodError,
-    Move,
     OnPreview,
     OnStep,
     Session,
-    StyleMove,
     command,
     make_edit,
-    size_of_move,
 )
+from clipinverter.methods.moves import LatentMove, Move, StyleMove, size_of_move
 from clipinverter.models.latent_mapper import SCALE, MapperNetwork, StyleSpaceMapper, network_for
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion

@@ -14,15 +14,14 @@ from torch import Tensor
 
 from clipinverter.cache import Cache
 from clipinverter.methods.base import (
-    LatentMove,
     OnPreview,
     OnStep,
     Session,
     Stopped,
     make_edit,
-    size_of_move,
     step_name,
 )
+from clipinverter.methods.moves import LatentMove, size_of_move
 from clipinverter.methods.settings import Settings, settings_of
 from clipinverter.models.adapter import RESIDUAL_SCALE
 from clipinverter.models.irse import face_features

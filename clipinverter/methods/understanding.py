@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -28,11 +29,13 @@ class Reading(NamedTuple):
     unknown_words: tuple[str, ...]
 
 
-def read(models: Models, prompt: str) -> Reading:
-    """What is known of a prompt: nothing in a domain with another text model than the embedded one."""
+def read(models: Models, prompts: Sequence[str]) -> Reading:
+    """What is known of prompts: nothing in a domain with another text model than the embedded one."""
     if models.domain.text_image != "portraits":
         return Reading((), ())
-    return Reading(understood(models.text_image, prompt), unknown_words(prompt))
+    said = (name for prompt in prompts for name in understood(models.text_image, prompt))
+    unknown = (word for prompt in prompts for word in unknown_words(prompt))
+    return Reading(tuple(dict.fromkeys(said)), tuple(dict.fromkeys(unknown)))
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ from clipinverter import __version__
 from clipinverter.errors import UserError
 
 METHOD = "CLIPInverter"
-SIGNATURE = ("method", "model", "prompt", "strength")
+SIGNATURE = ("method", "model", "prompt", "strength")  # and "wishes" of a mix, as JSON
 FORMATS = {"": "PNG", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 FAST_ABOVE = 2_000_000  # pixels; compressing more than that well would take seconds
 
@@ -27,6 +27,8 @@ def sign(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:
     """Gives the picture its origin as text entries, which are written into a PNG."""
     image.info["Software"] = f"clipinverter {__version__}"
     image.info |= {key: str(info[key]) for key in SIGNATURE if key in info}
+    if wishes := info.get("wishes"):
+        image.info["wishes"] = json.dumps(wishes, ensure_ascii=False)
     return image
 
 

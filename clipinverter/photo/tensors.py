@@ -1,5 +1,7 @@
 """Conversion between Pillow images and the networks' tensors."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -27,3 +29,11 @@ def to_pil(image: Tensor) -> Image.Image:
 def fit(images: Tensor, size: int) -> Tensor:
     """Images [B, 3, S, S] -> [B, 3, size, size]."""
     return images if images.shape[-1] == size else F.interpolate(images, size=size, mode="area")
+
+
+def psnr(image: Image.Image, crop: Image.Image) -> float:
+    """How alike two pictures are at the size of the first, in dB; infinite for equal ones."""
+    pair = (image, crop.resize(image.size, Image.Resampling.BOX))
+    a, b = (np.asarray(x, dtype=np.float32) for x in pair)
+    error = float(np.square(a - b).mean())
+    return float("inf") if error == 0 else 10 * math.log10(255**2 / error)

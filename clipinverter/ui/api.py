@@ -121,9 +121,9 @@ def answer(
     editor, request = opened.editor, opened.request
     before, edit = inversion.unedited, None
     after = before
-    if request.prompt is not None:
+    if request.wishes:
         show = None if request.paste else on_preview
-        edit = editor.edit(inversion, request.prompt, request.strength, on_step, show)
+        edit = editor.mix(inversion, request.wishes, on_step, show)
         change = changed(inversion.unedited, edit.image)
         if request.paste:
             edit = editor.paste(opened.photo, edit, on_step)
@@ -254,4 +254,6 @@ def describe(
     if edit is not None:
         info |= {"prompt": edit.prompt, "strength": edit.strength, "truncated": edit.truncated}
         info |= {"understood": [*edit.understood], "unknown_words": [*edit.unknown_words]}
+        if edit.wishes:
+            info["wishes"] = [wish._asdict() for wish in edit.wishes]
     return info

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from clipinverter.errors import UserError
-from clipinverter.request import Point, Request, check_prompt, check_strength
+from clipinverter.request import Point, Request, Wish, check_wishes
 from clipinverter.ui import text
 from clipinverter.ui.uploads import path_of
 
@@ -29,19 +29,22 @@ class Defaults(NamedTuple):
 DEFAULTS = Defaults()
 
 
-def receive(given: Defaults, eyes: Sequence[Point] | None = None) -> Request:
+def receive(
+    given: Defaults, eyes: Sequence[Point] | None = None, wishes: Sequence[Wish] | None = None
+) -> Request:
     """The request that `given` describes.
 
     Args:
         given: JSON values of any kind. A prompt of None asks for the unedited picture.
+        wishes: take the place of prompt and strength; None does not.
         eyes: those that a visitor tapped; None where nobody can tap, so that "eyes" is no choice.
 
     Raises:
         UserError: with a sentence for whoever asked.
     """
-    prompt, strength = given.prompt, given.strength
-    if prompt is not None:
-        prompt, strength = check_prompt(prompt), check_strength(strength)
+    if wishes is None:
+        wishes = () if given.prompt is None else (Wish(given.prompt, given.strength),)
+    wishes = check_wishes(wishes) if wishes else ()
     flags = (
         (given.paste, text.UNKNOWN_PASTE),
         (given.tune, text.UNKNOWN_TUNE),
@@ -56,9 +59,20 @@ def receive(given: Defaults, eyes: Sequence[Point] | None = None) -> Request:
     if given.align == "eyes" and len(eyes or ()) < 2:
         raise UserError(text.TAP_EYES)
     return Request(
-        photo, prompt, strength, given.align, tuple(eyes or ()), _index(given.face),
+        photo, wishes, given.align, tuple(eyes or ()), _index(given.face),
         given.paste, given.tune, given.detail,
     )  # fmt: skip
+
+
+def wishes_of(value: Any) -> tuple[Wish, ...]:
+    """The wishes in a JSON list of {"prompt": …, "strength": …}. Raises UserError."""
+    if not isinstance(value, list) or not value:
+        raise UserError(text.UNKNOWN_WISHES)
+    if not all(
+        isinstance(item, dict) and {"prompt"} <= {*item} <= {*Wish._fields} for item in value
+    ):
+        raise UserError(text.UNKNOWN_WISHES)
+    return check_wishes([Wish(**item) for item in value])
 
 
 def _index(face: Any) -> Any:

@@ -40,9 +40,10 @@ PRIVACY = (
 
 ENDPOINT = (
     "Edits a portrait by text. image: any common format, at most 20 MB. prompt: the wanted look in "
-    'words, e.g. "a smiling woman with red hair". strength: from 0, the picture as the model draws '
-    'it, to 2; 1 is the published method. align: "auto" finds the face, "none" takes the picture '
-    "as an aligned face. paste: whether the face is put back into the whole picture. face: which "
+    'words, e.g. "a smiling woman with red hair". strength: 0 is the picture as the model draws '
+    "it, 1 the published method, 2 the most; below 0, to -2, the edit goes the opposite way. align: "
+    '"auto" finds the face, "none" takes the picture as an aligned face. '
+    "paste: whether the face is put back into the whole picture. face: which "
     "face is edited, if there are several: 0 is the largest, 1 the next. tune: whether the model "
     "first learns this photo, which takes seconds, once; false gives the published method. detail: "
     "whether what the model can't draw of the photo is kept. Returns the pictures before and after "
@@ -50,6 +51,12 @@ ENDPOINT = (
     "`cached`, whether the model was `tuned`, and the `boxes` of all faces (left, top, right, bottom; "
     "the largest first). Streams: a quick sketch comes first, with `learning` from 0 to 1 while the "
     "photo is learned; the last answer is the edit."
+)
+
+MIX = (
+    "Edits a portrait by up to three wishes at once. wishes: a list such as "
+    '[{"prompt": "red hair", "strength": 1}, {"prompt": "a smiling face", "strength": -0.5}], where '
+    "each strength is from -2 to 2. Everything else as for /edit, and so are the answers."
 )
 
 START = "Use your own photo, or choose an example."
@@ -66,6 +73,9 @@ UNKNOWN_ALIGN = (
 NO_FACES = "This model knows no faces, so there is none to put back into the whole picture."
 UNKNOWN_PASTE = "Paste must be true (put the face back into the whole picture) or false."
 UNKNOWN_TUNE = "Tune must be true (learn the photo first) or false (the published method)."
+UNKNOWN_WISHES = (
+    'Wishes must be a list such as [{"prompt": "red hair", "strength": 1}], one to three of them.'
+)
 UNKNOWN_DETAIL = "Detail must be true (keep what the model can't draw of the photo) or false."
 PICK_FACE = "Tap the face to edit"
 PICK_EYES = "Tap both eyes of the face"
@@ -85,7 +95,7 @@ PLAIN = "The plain model, as published: it draws a look-alike of your photo."
 KEPT = "We kept the sketch."
 NO_MAPPER = "These words have no network of their own, and this method needs one."
 TRY_INSTEAD = "It has one for {prompts}."
-NO_ENDPOINT = "There is no such endpoint; there are /edit and /compare."
+NO_ENDPOINT = "There is no such endpoint; there are /edit, /mix and /compare."
 FOREIGN_ORIGIN = (
     "Pages of other origins may not use this server. Whoever runs it can allow an origin by the "
     "environment variable ALLOWED_ORIGINS."

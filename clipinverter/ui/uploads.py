@@ -18,6 +18,7 @@ from clipinverter.ui import text
 MAX_BYTES = 20 * 1024**2  # of one file
 # Stands for a picture that may not be read. It names no file, so the framework lets it pass.
 REFUSED = {"path": None, "url": None}
+FILE_KEYS = ("path", "url", "meta")  # by which the framework knows a file
 
 
 class UploadError(UserError):
@@ -49,11 +50,24 @@ def checked(values: Sequence[Any], components: Sequence[Any]) -> list[Any]:
 
     A picture that may not be read becomes `REFUSED`. Where no picture is expected, a list or an
     object becomes an empty text: no prompt, number or choice may be one, so it is refused as usual.
+    Only wishes may be a list of objects, whose values are treated alike.
     """
     return [
-        _picture(value) if isinstance(component, gr.Image | gr.UploadButton) else _plain(value)
-        for value, component in zip(values, components, strict=False)
+        _checked(value, component) for value, component in zip(values, components, strict=False)
     ]
+
+
+def _checked(value: Any, component: Any) -> Any:
+    if isinstance(component, gr.Image | gr.UploadButton):
+        return _picture(value)
+    if isinstance(component, gr.JSON) and isinstance(value, list):
+        return [
+            {key: _plain(part) for key, part in item.items() if key not in FILE_KEYS}
+            if isinstance(item, dict)
+            else _plain(item)
+            for item in value
+        ]
+    return _plain(value)
 
 
 def _find(value: Any) -> Path | None:

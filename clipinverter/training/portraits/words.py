@@ -44,6 +44,7 @@ class Places:
         absent: attribute -> the embedding [text_dim] of its absence, see `absences.find_absences`.
     """
 
+    @torch.no_grad()
     def __init__(self, teacher: TextImageModel, absent: dict[str, Tensor]) -> None:
         rng = np.random.default_rng(20240)
         means = {}
@@ -106,9 +107,8 @@ def train_words(
     preset = PRESETS["words"]
     models = load_models(domain, "cpu")
     teacher = models.text_image
-    with torch.no_grad():
-        absent = find_absences(models, data.load(images), folder, resume=resume, scale=scale)
-        places = Places(teacher, absent)
+    absent = find_absences(models, data.load(images), folder, resume=resume, scale=scale)
+    places = Places(teacher, absent)
     rng = np.random.default_rng(20242)
     student = copy.deepcopy(teacher)
     tower = student.model
