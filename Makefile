@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test lint format bench train-portraits train-judge train-styleclip clean
+.PHONY: help demo test lint audit format bench screenshots train-portraits train-judge train-styleclip clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
 
-demo: $(VENV)/.demo ## serve the page at http://127.0.0.1:7860 (DOMAIN=faces: the authors' model)
-	DOMAIN=$(DOMAIN) $(BIN)/python app.py
+demo: $(VENV)/.demo ## serve the page at http://127.0.0.1:7860 (DOMAIN=faces: the authors' model; TALK=1: for a talk)
+	DOMAIN=$(DOMAIN) TALK=$(TALK) $(BIN)/python app.py
 
 test: $(VENV)/.dev ## run all tests, on all cores
 	$(BIN)/python -m pytest -n logical --dist loadfile
@@ -19,12 +19,19 @@ lint: $(VENV)/.dev ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+audit: $(VENV)/.dev ## ask the public database of holes about what is installed (needs the network)
+	$(PIP) install --quiet pip-audit
+	$(BIN)/pip-audit
+
 format: $(VENV)/.dev ## mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.demo ## how long an edit takes against the plain way (DOMAIN=faces by default)
 	$(BIN)/python -m clipinverter.evaluation bench --domain $(or $(DOMAIN),faces)
+
+screenshots: $(VENV)/.dev ## take the pictures of the page in assets/ anew (needs chromium)
+	$(BIN)/python -m clipinverter.evaluation screenshots
 
 IMAGES := data/portraits-256
 train-portraits: $(VENV)/.train ## render portraits and train the embedded weights (hours; resumes)

@@ -1,6 +1,7 @@
 """Starts the demo. The page is up at once; the models load behind it.
 
-DOMAIN=faces in the environment chooses the authors' model; it has to be downloaded first.
+DOMAIN=faces in the environment chooses the authors' model; it has to be downloaded first. TALK=1 serves
+the page for a talk, see docs/usage.md; it opens when all examples are ready.
 """
 
 import logging
@@ -14,6 +15,7 @@ from clipinverter.domains import DomainError, get_domain
 from clipinverter.ui import hosting
 
 log = logging.getLogger(__name__)
+TALK = os.environ.get("TALK") == "1"
 
 try:
     domain = get_domain(os.environ.get("DOMAIN") or "portraits")
@@ -27,6 +29,7 @@ from clipinverter.ui.demo import create_demo, launch_options  # noqa: E402  it r
 
 editor: Future = Future()
 demo = create_demo(editor.result, domain)
+hosting.before_sigterm_ends.append(demo._queue.say_farewell)
 
 
 def load() -> None:
@@ -44,7 +47,10 @@ def load() -> None:
     try:
         ready.models.text_image  # noqa: B018  before anybody has written a prompt; photos need not wait
         # The page opens with this edit; making it also warms up the face detector.
-        for photo in domain.examples[:1]:
+        photos = domain.examples if TALK else domain.examples[:1]
+        for number, photo in enumerate(photos, start=1):
+            if TALK:
+                print(f"Preparing example {number} of {len(photos)}", flush=True)
             inversion = ready.invert(photo)
             ready.edit(inversion, domain.suggestions[0])
             if ready.needs_tuning(inversion):
@@ -67,6 +73,10 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
-    Thread(target=load, daemon=True).start()
+    if TALK:
+        load()
+        serve()
+    else:
+        serve()
+        Thread(target=load, daemon=True).start()
     demo.block_thread()

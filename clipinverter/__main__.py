@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands[options.command](options)
     except (UserError, OSError) as error:
         if _is_first():
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_said(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on from there.", file=sys.stderr)
@@ -75,6 +75,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     compare.add_argument("photo", help="a portrait, any common format")
     compare.add_argument("prompt", help='the wanted look, e.g. "a smiling woman with red hair"')
     compare.add_argument("-o", "--output", required=True, help="where to write the picture")
+    _add_settings(compare)
     for command in (edit, compare):
         command.add_argument(
             "--strength",
@@ -115,6 +116,25 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def _add_settings(compare: argparse.ArgumentParser) -> None:
+    """The settings of StyleCLIP's methods, see `methods.settings.adjusted`."""
+    from clipinverter.methods.settings import RANGES, TEXTS
+
+    meanings = {
+        "neutral": "global direction: the text that the edit starts from",
+        "target": "global direction: the text that it leads to (default: the prompt)",
+        "alpha": "global direction: size of the change at strength 1",
+        "beta": "global direction: threshold of a channel's relevance (default: automatic)",
+        "steps": "latent optimisation: number of steps",
+        "l2": "latent optimisation: weight of the distance in W+",
+        "identity": "latent optimisation: weight of the identity loss",
+    }
+    for name, meaning in meanings.items():
+        kind = str if name in TEXTS else float
+        span = "" if name in TEXTS else "; {:g} to {:g}".format(*RANGES[name])
+        compare.add_argument(f"--{name}", type=kind, help=meaning + span)
+
+
 def _edit(options: argparse.Namespace) -> int:
     from clipinverter.batch import Job, edit_folder, edit_photo
     from clipinverter.domains import DomainError, get_domain
@@ -151,6 +171,7 @@ def _edit(options: argparse.Namespace) -> int:
 def _compare_photo(options: argparse.Namespace) -> int:
     from clipinverter.domains import get_domain
     from clipinverter.editor import Editor
+    from clipinverter.methods.settings import RANGES, TEXTS, adjusted, settings_of
     from clipinverter.photo.load import load_photo
     from clipinverter.photo.metadata import format_of
     from clipinverter.request import check_prompt, read_strength
@@ -160,6 +181,8 @@ def _compare_photo(options: argparse.Namespace) -> int:
     options.prompt = check_prompt(options.prompt)
     options.strength = read_strength(options.strength)
     domain = get_domain(options.domain)
+    given = {name: getattr(options, name) for name in (*TEXTS, *RANGES)}
+    options.settings = adjusted(settings_of(domain), given)
     _check_file(output, source)
     format_of(output)
     photo = load_photo(source)
@@ -213,9 +236,18 @@ def _check_file(output: Path, photo: Path) -> None:
     """Refuses an output that could only fail, or replace the picture itself."""
     if output.is_dir():
         raise UsageError(f"{output} is a folder. Add a name for the picture, such as out.png.")
+    if output.exists() and not output.is_file():  # it would be replaced, even /dev/null
+        raise UsageError(f"{output} is no ordinary file. Choose another name by -o.")
     with contextlib.suppress(OSError):
         if output.exists() and output.samefile(photo):
             raise UsageError(f"The edit would replace {photo} itself. Choose another name by -o.")
+
+
+def _said(error: Exception) -> str:
+    """An error as a sentence; the system's own begin with a number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename2 or error.filename}: {error.strerror}."
+    return str(error)
 
 
 def _say_anything() -> None:
@@ -237,7 +269,10 @@ def _compare(editor: "Editor", inversion: "Inversion", options: argparse.Namespa
     from clipinverter.methods.report import draw, lines
     from clipinverter.photo.metadata import save_picture
 
-    *_, cards = Comparison(editor).run(inversion, options.prompt, options.strength)
+    run = Comparison(editor).run(
+        inversion, options.prompt, options.strength, settings=options.settings
+    )
+    *_, cards = run
     save_picture(draw(inversion, options.prompt, cards), options.output)
     for card in cards:
         print(f"{TITLES[card.method]}: {' · '.join(lines(card))}")

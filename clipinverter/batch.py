@@ -93,10 +93,11 @@ class Result:
 
 
 class Edited(NamedTuple):
-    """A picture after the edit, and sentences about it for whoever asked."""
+    """A picture after the edit, sentences about it for whoever asked, and the edit itself."""
 
     image: "Image.Image"
     remarks: tuple[str, ...]
+    edit: "Edit"
 
 
 class Processes:
@@ -223,7 +224,7 @@ def edit_photo(editor: "Editor", source: "Path | Image.Image", job: Job) -> Edit
         edit = editor.paste(photo, edit)
     info = {"method": METHOD, "model": editor.models.domain.name}
     image = sign(edit.image, info | {"prompt": edit.prompt, "strength": edit.strength})
-    return Edited(image, tuple(remarks(edit)))
+    return Edited(image, tuple(remarks(edit)), edit)
 
 
 def _line(entry: Entry) -> str:

@@ -35,7 +35,8 @@ class Domain:
             is taken, as for cats, birds, cars and churches.
         files: sha256 of every weight file by its name in the folder; "" accepts any content.
         licence: of the weights.
-        suggestions: prompts that the page offers.
+        suggestions: prompts that the page offers; it opens with the first.
+        chips: short wishes that the page offers, by title; none: the suggestions.
         example_folders: of `assets/`, with the pictures that the page offers; default: the domain's name.
     """
 
@@ -57,6 +58,7 @@ class Domain:
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     licence: str = ""
     suggestions: tuple[str, ...] = ()
+    chips: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     example_folders: tuple[str, ...] = ()
 
     @property
@@ -79,6 +81,16 @@ _FACE_PROMPTS = (
     "a bald man with a beard",
     "a surprised face",
     "she wears red lipstick",
+)
+
+
+_FACE_CHIPS = MappingProxyType(
+    {
+        "Hair": ("red hair", "blond hair", "black hair", "curly hair", "a bald head", "a beard"),
+        "Age": ("a young person", "an old person"),
+        "Mood": ("a smiling face", "a surprised face", "an angry face"),
+        "Accessories": ("glasses", "sunglasses", "red lipstick"),
+    }
 )
 
 
@@ -115,6 +127,7 @@ PORTRAITS = Domain(
     ),
     licence="MIT",
     suggestions=_FACE_PROMPTS,
+    chips=_FACE_CHIPS,
     example_folders=("photos", "portraits"),
 )
 
@@ -125,6 +138,7 @@ FACES = Domain(
     files=_files(generator="", encoder="", adapter="", clip="", identity=""),
     licence="see the authors' repositories: NVIDIA's StyleGAN2 weights are non-commercial",
     suggestions=_FACE_PROMPTS,
+    chips=_FACE_CHIPS,
     example_folders=("photos",),
 )
 

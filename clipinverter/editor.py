@@ -24,6 +24,7 @@ from PIL import Image
 from clipinverter.cache import Cache
 from clipinverter.methods.base import OnPreview, OnStep, Session, StageTimer, Stopped, step_name
 from clipinverter.methods.clipinverter import CLIPInverter
+from clipinverter.methods.in_order import InOrder
 from clipinverter.photo import align
 from clipinverter.photo.digest import file_digest, photo_digest
 from clipinverter.photo.faces import Face, Point, face_of_eyes, ordered_eyes
@@ -79,6 +80,9 @@ class Editor:
         self._digests: Cache[str] = Cache(2**20, sys.getsizeof)
         self._faces: Cache[tuple[Face, ...]] = Cache(2**20, size_of_faces)
         self._inversions: Cache[Inversion] = Cache(cache_bytes // 2, size_of_inversion)
+        self._learning = (
+            InOrder()
+        )  # one photo at a time: each takes memory, and all would take longer
         self._tunings: Cache[_Tuned] = Cache(cache_bytes // 2, size_of_tuned)
 
     def invert(
@@ -131,7 +135,8 @@ class Editor:
 
         Args:
             inversion: from `invert` of this Editor.
-            on_step: called with "step 1 of 70" and so on; one that raises `Stopped` ends the tuning within a step.
+            on_step: called with "step 1 of 70" and so on, before that with "waiting" while another photo is learned;
+                one that raises `Stopped` ends the tuning within a step.
             on_preview: called with the image as it is drawn so far, every few steps.
             detail: whether edits get the photo's own detail back where they leave it alone, see `photo.detail`. At
                 strength 0 the image is then the crop itself, and all images have its size.
@@ -185,9 +190,9 @@ class Editor:
         Args:
             inversion: from `invert` of this Editor, or from `tune`.
             prompt: the wanted look, in words, e.g. "a smiling woman with red hair".
-            strength: -2 to 2. 0 gives `inversion.unedited` bit for bit, 1 the paper's edit (times
-                `TUNED_GAIN` after `tune`); it scales the residual and the remapper's pull. Below 0 both
-                go the opposite way, an extrapolation that the model was not trained for.
+            strength: -2 to 2. 0 gives `inversion.unedited` bit for bit, 1 the paper's edit (after
+                `tune` as far as `methods.gains` says); it scales the residual and the remapper's pull. Below 0
+                both go the opposite way, an extrapolation that the model was not trained for.
             on_step: called with the name of each stage before it runs.
             on_preview: called with the edit in 256 px while one larger than 512 px is drawn.
 
@@ -241,15 +246,10 @@ class Editor:
             if on_step:
                 on_step(step_name(step, steps))
 
-        start = time.perf_counter()
-        tuning = tune(
-            self.models,
-            inversion.w_plus,
-            inversion.crop,
-            announce,
-            on_preview,
-            turn=self.session.compute,
-        )
+        with self._learning.held(on_step and (lambda: on_step("waiting"))):
+            start = time.perf_counter()
+            crop, turn = inversion.crop, self.session.compute
+            tuning = tune(self.models, inversion.w_plus, crop, announce, on_preview, turn=turn)
         with self.session.compute():
             generator = tuned(self.models.generator, tuning)
             image = to_pil(generator(tuning.w_plus.to(self.models.device)))

@@ -33,10 +33,6 @@ OnStep = Callable[[int, int], None]
 OnPreview = Callable[[Image.Image], None]
 
 
-class TuningStopped(Exception):
-    """Somebody asked the tuning to stop; there is no result."""
-
-
 @dataclass(frozen=True)
 class Settings:
     """How a generator is tuned.
@@ -92,7 +88,6 @@ def tune(
     crop: Image.Image,
     on_step: OnStep | None = None,
     on_preview: OnPreview | None = None,
-    stop: Callable[[], bool] | None = None,
     settings: Settings | None = None,
     turn: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Tuning:
@@ -101,21 +96,15 @@ def tune(
     Args:
         w_plus: [1, n_latent, style_dim], the photo's latent as the encoder gives it.
         crop: the aligned photo, RGB, square, of any size.
-        on_step: called with the number of steps done and of all steps, after each.
+        on_step: called with the number of steps done and of all steps, after each; what it raises ends the tuning.
         on_preview: called with the picture as it is drawn so far.
-        stop: asked before each step, e.g. `event.is_set`.
         turn: entered for each step; a lock that is shared with others lets them in between.
-
-    Raises:
-        TuningStopped: `stop` said so.
     """
     start = time.perf_counter()
     settings = settings or Settings()
     learner = _Learner(models, w_plus, crop, settings)
     total = settings.steps
     for step in range(total):
-        if stop is not None and stop():
-            raise TuningStopped
         with turn(), torch.enable_grad():
             drawn, loss = learner.step(step)
         if on_step is not None:
@@ -125,13 +114,13 @@ def tune(
     return Tuning(learner.changes(), w_plus.cpu(), total, time.perf_counter() - start, float(loss))
 
 
-def tuned(generator: RemapperGenerator, tuning: Tuning) -> RemapperGenerator:
-    """A generator that draws with a tuning. It shares every other weight with the one given."""
+def tuned(generator: RemapperGenerator, tuning: Tuning, share: float = 1.0) -> RemapperGenerator:
+    """A generator that draws with a tuning, or a share of it. All other weights are those of the one given."""
     parameters = dict(generator.named_parameters())
     memo: dict[int, object] = {id(t): t for t in (*parameters.values(), *generator.buffers())}
     for name, change in tuning.changes.items():
         weight = parameters[name]
-        learnt = weight.detach() + change.to(weight.device, weight.dtype)
+        learnt = weight.detach() + share * change.to(weight.device, weight.dtype)
         memo[id(weight)] = torch.nn.Parameter(learnt, requires_grad=False)
     return copy.deepcopy(generator, memo)
 

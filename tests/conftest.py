@@ -1,5 +1,6 @@
 """Options and fixtures that several test files share."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core each
 import numpy as np
 import pytest
 import torchvision  # noqa: F401  Mesa and a torchvision that is imported after it don't get along
+
+with contextlib.suppress(ImportError):  # only tests of the page need it
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=20_000)  # machines of continuous integration are slow
 
 GOLDEN_DIR = Path(__file__).parent / "golden"
 

@@ -96,3 +96,14 @@ REQUESTS: list[tuple[Any, ...]] = [
     *(("a man", 1.0, "none", False, 0, tune) for tune in (None, 1, "true", [], {})),
     *(("a man", 1.0, "auto", False, face, False) for face in (-1, 10**400, "0", "x", [], {})),
 ]  # fmt: skip
+
+# What a request for several wishes may hold.
+MIXES: list[Any] = [
+    None, "", "red hair", 5, True, [], {}, [[]], [None], [5], ["red hair"], [{}], [{"prompt": None}], [{"prompt": ""}],
+    [{"prompt": "a man", "strength": None}], [{"prompt": "a man", "strength": "1"}],
+    [{"prompt": "a man", "strength": 10**400}], [{"prompt": "\0"}], [{"prompt": "\ud800"}], [{"prompt": ["a man"]}],
+    [{"prompt": {"path": "/etc/passwd"}}], [{"prompt": "a man"}] * 100, [{"prompt": "x" * 100_000}],
+    [{"prompt": "a man", "strength": -2}, {"prompt": "a man", "strength": 2}],
+    [{"prompt": "a man", "path": "/etc/passwd"}],
+    {"prompt": "a man"}, [{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}],
+]  # fmt: skip

@@ -17,6 +17,7 @@ from PIL import Image
 
 from clipinverter import domains
 from clipinverter.models import clip, irse
+from clipinverter.training import lpips
 from clipinverter.weights import files
 from clipinverter.weights.build import build_networks
 from tests.tiny import DOMAIN
@@ -39,6 +40,12 @@ def add(root: Path, setattr: Any = setattr) -> None:
     setattr(domains, "DOMAINS", {**domains.DOMAINS, "cats": CATS})
     setattr(clip, "SMALL", TINY_CLIP)
     setattr(irse, "SMALL", TINY_ARCFACE)
+    setattr(lpips, "LPIPS", _offline)
+
+
+def _offline() -> None:
+    """In the place of LPIPS, so that no test fetches its weights."""
+    raise OSError("no network in tests")
 
 
 def write_weights(identity: bool = True) -> None:

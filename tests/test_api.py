@@ -201,7 +201,9 @@ def test_the_endpoint_is_documented(client):
     assert len(endpoint["returns"]) == 3
     assert "aligned face" in endpoint["description"]
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert list(endpoints) == ["/edit", "/mix", "/compare"]
+    assert list(endpoints) == [
+        "/edit", "/mix", "/explore", "/inspect", "/compare"
+    ]  # fmt: skip
     assert [p["parameter_name"] for p in endpoints["/mix"]["parameters"]] == [
         "image", "wishes", "align", "paste", "face", "tune", "detail"
     ]  # fmt: skip

@@ -11,6 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import pytest
+
+from clipinverter.ui import text
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,25 +63,31 @@ def test_the_page_is_served_on_the_port_that_the_host_names():
         assert "edit" in [endpoint["api_name"] for endpoint in config["dependencies"]]
 
 
-def test_sigterm_in_the_middle_of_an_edit_ends_it_and_leaves_no_picture(tmp_path):
-    photo = next((ROOT / "assets").rglob("*.jpg"), None) or next((ROOT / "assets").rglob("*.png"))
+@pytest.mark.parametrize(("endpoint", "tune"), [("edit", True), ("compare", False)])
+def test_sigterm_in_the_middle_ends_it_with_a_sentence_and_leaves_no_picture(
+    tmp_path, endpoint, tune
+):
+    """In the middle of a tuning, and of a comparison."""
+    photo = min((ROOT / "assets/photos").glob("*.jpg"))
     with running(GRADIO_TEMP_DIR=str(tmp_path)) as (server, url):
         files = {"files": photo.read_bytes()}
         (path,) = httpx.post(f"{url}gradio_api/upload", files=files).json()
         assert Path(path).is_relative_to(tmp_path)
         assert Path(path).is_file()
-        call = f"{url}gradio_api/call/compare"
-        request = {"data": [{"path": path}, "a smiling man", 1.0, "none"]}
+        call = f"{url}gradio_api/call/{endpoint}"
+        request = {"data": [{"path": path}, "a smiling man", 1.0, "none", False, 0, tune]}
         event = httpx.post(call, json=request).json()["event_id"]
-        with (
-            suppress(httpx.TransportError),
-            httpx.stream("GET", f"{call}/{event}", timeout=120) as s,
-        ):
-            next(line for line in s.iter_lines() if line == "event: generating")
+        said = ""
+        with httpx.stream("GET", f"{call}/{event}", timeout=120) as s, suppress(httpx.ReadError):
+            lines = s.iter_lines()
+            next(line for line in lines if line == "event: generating")
             before = time.monotonic()
             server.terminate()
-            server.wait(30)
+            for line in lines:
+                said += line
+        server.wait(30)
         assert time.monotonic() - before < 2
+        assert text.ENDING in said
     assert not [*tmp_path.iterdir()]
 
 

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from clipinverter.editor import Editor
 from clipinverter.photo import align
 from clipinverter.photo.faces import face_of_eyes
 from clipinverter.photo.folder import outputs
+from clipinverter.photo.metadata import SaveError, save_png
 from clipinverter.weights import load
 from tests.tiny import picture, tiny_models
 
@@ -82,6 +85,32 @@ def test_a_mistake_is_a_sentence(photo, capsys, arguments, status, sentence):
     assert sentence in written
     assert "Traceback" not in written
     assert os.listdir() == ["photo.png"]
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(photo, capsys):
+    """Such as /dev/null, which root would replace for everybody."""
+    os.mkfifo("pipe.png")
+    assert edit("photo.png", "a man", "-o", "pipe.png") == 2
+    assert "pipe.png is no ordinary file" in capsys.readouterr().err
+    with pytest.raises(SaveError, match="no ordinary file"):
+        save_png(picture(), "pipe.png")
+    assert stat.S_ISFIFO(os.stat("pipe.png").st_mode)
+
+
+def test_folders_with_the_name_of_a_picture_are_no_pictures(photo, capsys):
+    Path("in/holiday.jpg").mkdir(parents=True)
+    picture().save("in/holiday.jpg/a.png")
+    assert edit("in", "a man", "-o", "out") == 0
+    assert "1 edited, 0 there already, 0 failed" in capsys.readouterr().out
+
+
+def test_what_the_system_refuses_is_said_with_the_path(photo, capsys):
+    Path("in").mkdir()
+    picture().save("in/a.png")
+    Path("out/manifest.jsonl").mkdir(parents=True)
+    assert edit("in", "a man", "-o", "out") == 1
+    said = capsys.readouterr().err
+    assert re.search(r"error: .*out/manifest.jsonl: Is a directory\.\n", said)
 
 
 def test_a_prompt_with_a_dash_goes_after_two(photo):

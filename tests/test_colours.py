@@ -1,6 +1,8 @@
 """Colour profiles of all kinds of pictures, and depths between 8 and 16 bits."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -64,6 +66,62 @@ def test_fewer_bits_than_the_file_has_room_for(kind, bits):
     data = encoded(Image.fromarray(values), kind)
     expected = Image.fromarray((values / (2**bits - 1) * 255).round().astype(np.uint8))
     assert levels_apart(load_photo(data), expected) <= 1
+
+
+def png_of_16_bits(values: np.ndarray) -> bytes:
+    """A PNG of [height, width, channels] in 16 bits, which Pillow can't write."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = (
+        (b"IHDR", struct.pack(">II5B", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+
+
+def tiff_of_16_bits(values: np.ndarray, order: str, white: int | None = None) -> bytes:
+    """An uncompressed TIFF of [height, width, 3] in 16 bits, in the order "<" or ">" of bytes."""
+    height, width, _ = values.shape
+    pixels = values.astype(f"{order}u2").tobytes()
+    entries = [
+        (256, width), (257, height), (259, 1), (262, 2), (273, 8), (277, 3), (278, height),
+    ]  # fmt: skip
+    if white:
+        entries += [(281, white)]
+    directory = struct.pack(f"{order}H", len(entries) + 2)
+    bits = 8 + len(pixels)
+    fields = [
+        (258, 3, 3, bits),
+        *((tag, 4, 1, value) for tag, value in entries),
+        (279, 4, 1, len(pixels)),
+    ]
+    for field in sorted(fields):
+        directory += struct.pack(f"{order}HHII", *field)
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HI", 42, bits + 6)
+    return head + pixels + struct.pack(f"{order}3H", 16, 16, 16) + directory + bytes(4)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_colours_with_fewer_bits_than_the_file_has_room_for(bits):
+    random = np.random.default_rng(bits)
+    values = random.integers(0, 2**bits, (24, 40, 3)).astype(np.uint16)
+    values[0, 0] = 2**bits - 1
+    expected = Image.fromarray((values / (2**bits - 1) * 255).round().astype(np.uint8))
+    opaque = np.concatenate([values, np.full((24, 40, 1), 65535, np.uint16)], axis=2)
+    files = [png_of_16_bits(values), png_of_16_bits(opaque)]
+    files += [tiff_of_16_bits(values, order) for order in "<>"]
+    for data in files:
+        assert levels_apart(load_photo(data), expected) <= 1
+
+
+def test_the_white_level_of_colours_counts_too():
+    values = np.full((8, 8, 3), 1000, dtype=np.uint16)
+    data = tiff_of_16_bits(values, "<", white=2000)
+    assert levels_apart(load_photo(data), Image.new("RGB", (8, 8), (128, 128, 128))) <= 1
 
 
 def test_the_files_own_white_level_counts():

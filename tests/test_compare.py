@@ -203,7 +203,7 @@ def test_what_is_said_of_a_card(finished):
     kept = dataclasses.replace(done.edit, stages=as_cached(done.edit.stages))
     said = lines(dataclasses.replace(done, edit=kept))
     assert [line.endswith(" ms, kept") for line in said[2:]] == [False, True, True]
-    assert "Stopped; the best so far" in lines(dataclasses.replace(done, state="stopped"))
+    assert "Stopped; the last step" in lines(dataclasses.replace(done, state="stopped"))
     assert lines(finished[1]) == [finished[1].note]
     assert [duration(ms) for ms in (None, 0.2, 999.4, 61_000)] == [
         "–",
@@ -225,5 +225,26 @@ def test_the_command_writes_the_sheet(tmp_path, monkeypatch, capsys):
     assert "No mapper is trained" in said[1]
     with Image.open(out) as sheet:
         assert sheet.width > 6 * SIDE
+    plain = ["compare", str(photo), PROMPT, "-o", str(out), "--align", "none", "--plain"]
+    assert main(plain) == 0
+    with Image.open(out) as first:
+        before = np.asarray(first)
+    options = [
+        "--align",
+        "none",
+        "--steps",
+        "6",
+        "--l2",
+        "0",
+        "--neutral",
+        "a face",
+        "--alpha",
+        "-4",
+    ]
+    assert main(["compare", str(photo), PROMPT, "-o", str(out), "--plain", *options]) == 0
+    with Image.open(out) as second:
+        assert not np.array_equal(np.asarray(second), before)
+    assert main(["compare", str(photo), PROMPT, "-o", str(out), "--alpha", "40"]) == 2
+    assert "alpha has to be a number from -10 to 10." in capsys.readouterr().err
     assert main(["compare", str(photo), " ", "-o", str(out)]) == 2
     assert "Please describe" in capsys.readouterr().err

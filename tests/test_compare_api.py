@@ -87,6 +87,13 @@ def test_by_default_all_methods_draw_the_learned_photo(client, editor, tmp_path)
     assert pixels(optimized).shape == (96, 96, 3)
 
 
+def test_settings_of_styleclip_come_along(client, photo):
+    answers = [*compare(client, photo, "a man with settings", styleclip='{"steps": 7}')]
+    notes = {row["note"] for answer in answers for row in answer[-1]}
+    assert any(note.endswith(" of 7") for note in notes)
+    assert not any(note.endswith(f" of {STEPS}") for note in notes)
+
+
 def test_the_whole_photo_comes_back(client, tmp_path):
     photo = picture(9, (120, 80))
     photo.save(tmp_path / "photo.png")
@@ -115,6 +122,14 @@ def test_a_client_that_leaves_ends_the_work(client, photo):
         ({"prompt": " "}, "Please describe"),
         ({"strength": 9}, "from -2 to 2"),
         ({"align": "eyes"}, "Align must be"),
+        ({"styleclip": '{"alpha": 11}'}, "alpha has to be a number from -10 to 10"),
+        (
+            {"styleclip": '{"rate": 1}'},
+            "are named neutral, target, alpha, beta, steps, l2, identity",
+        ),
+        ({"styleclip": "[1]"}, "are named neutral"),
+        ({"styleclip": {"alpha": 1}}, "are named neutral"),
+        ({"styleclip": "[" * 9999}, "are named neutral"),
         ({"align": "yes"}, "Align must be"),
     ],
 )
@@ -126,6 +141,6 @@ def test_refusals_are_sentences(client, photo, changes, sentence):
 def test_the_endpoint_is_documented(client):
     endpoint = client.view_api(return_format="dict")["named_endpoints"]["/compare"]
     assert [p["parameter_name"] for p in endpoint["parameters"]] == [
-        "image", "prompt", "strength", "align", "paste", "face", "tune", "detail"
+        "image", "prompt", "strength", "align", "paste", "face", "tune", "detail", "styleclip"
     ]  # fmt: skip
     assert len(endpoint["returns"]) == 6

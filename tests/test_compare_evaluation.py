@@ -1,7 +1,6 @@
 """Measuring the four methods against each other, with a judge and networks that are known."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -34,7 +33,9 @@ def report(held, monkeypatch):
 
 def test_the_report(report, held):
     methods = report["methods"]
-    assert list(methods) == ["clipinverter", "mapper", "direction", "optimization"]
+    assert list(methods) == [
+        "clipinverter", "mapper", "direction", "optimization", "adapter", "remapper"
+    ]  # fmt: skip
     for name in ("clipinverter", "optimization"):
         row = methods[name]
         assert row["available"] == 2
@@ -42,14 +43,23 @@ def test_the_report(report, held):
         assert row["median_ms"] > 0
         for column in ("target", "others_kept", "clip_gain_share"):
             assert 0 <= row[column] <= 1
+    for part in ("adapter", "remapper"):
+        assert (
+            methods[part]["counterfactual_ratio"] != methods["clipinverter"]["counterfactual_ratio"]
+        )
     assert methods["mapper"]["available"] == 0
     assert methods["mapper"]["target"] is None
     wanted = [len(editing.wanting(held, names, 9)) for names in PROMPTS.values()]
     assert [rows["clipinverter"]["portraits"] for rows in report["prompts"].values()] == wanted
     json.dumps(report)
     lines = compare.table(report).splitlines()
-    assert len(lines) == 6
-    assert lines[3] == "| `mapper` | 0 | – | – | – | – | – | – |"
+    assert len(lines) == 10
+    assert lines[3] == "| StyleCLIP mapper | 0 |" + " – |" * len(compare.COLUMNS)
+    assert lines[-1] == "No method was trained with true edits."  # these are not the portraits
+    assert compare.table(report | {"domain": "portraits"}).splitlines()[-1] == (
+        "Trained with the renderer's true edits: CLIPInverter; CLIPInverter, adapter only; CLIPInverter, remapper "
+        "only. The others know CLIP alone."
+    )
 
 
 class Known:
@@ -66,7 +76,7 @@ class Known:
 
 def test_the_truth_scores_best_and_doing_nothing_changes_nothing(held, monkeypatch):
     methods = {"truth": Known(True), "nothing": Known(False)}
-    monkeypatch.setattr(compare, "Comparison", lambda editor: SimpleNamespace(methods=methods))
+    monkeypatch.setattr(compare, "all_methods", lambda editor: methods)
     monkeypatch.setattr(compare, "picture", lambda scene, size: torch.zeros(3, size, size))
     report = compare.compare(
         Editor(tiny_models()), Judge().eval(), held, PROMPTS, lambda line: None
@@ -75,7 +85,8 @@ def test_the_truth_scores_best_and_doing_nothing_changes_nothing(held, monkeypat
     assert truth["counterfactual_ratio"] < 0.05
     assert nothing["counterfactual_ratio"] == pytest.approx(1)
     assert (nothing["others_kept"], nothing["identity"]) == pytest.approx((1, 1))
-    assert nothing["clip_gain_share"] == 0
+    assert nothing["clip_gain_share"] == nothing["clip_gain"] == 0
+    assert nothing["same_person"] == 1
     assert truth["median_ms"] == nothing["median_ms"] == 40
 
 

@@ -10,7 +10,7 @@ from clipinverter.__main__ import main
 from clipinverter.editor import Editor
 from clipinverter.photo import align
 from clipinverter.weights import load
-from tests.corpus import GOOD, REQUESTS, files
+from tests.corpus import GOOD, MIXES, REQUESTS, files
 from tests.serving import serve
 from tests.tiny import picture, tiny_models
 
@@ -38,13 +38,15 @@ def upload(http, name: str, content: bytes) -> str:
     return http.post("/upload", files={"files": (name, content)}).json()[0]
 
 
-def ask(http, path, request) -> tuple[str, list | str]:
+def ask(http, path, request, endpoint="edit") -> tuple[str, list | str]:
     """The kind of the answer, and what it holds."""
     data = json.dumps({"data": [path and {"path": path}, *request]})
-    sent = http.post("/call/edit", content=data, headers={"Content-Type": "application/json"})
+    sent = http.post(
+        f"/call/{endpoint}", content=data, headers={"Content-Type": "application/json"}
+    )
     if sent.status_code != 200:
         return "refused", sent.text
-    events = http.get(f"/call/edit/{sent.json()['event_id']}").text
+    events = http.get(f"/call/{endpoint}/{sent.json()['event_id']}").text
     kind, content = events.strip().rsplit("\n\n", 1)[-1].split("\n", 1)
     return kind.removeprefix("event: "), json.loads(content.removeprefix("data: "))
 
@@ -90,6 +92,8 @@ def test_prompts_and_parameters_over_the_endpoint(http, tmp_path):
     path = upload(http, "x.png", (tmp_path / "x.png").read_bytes())
     for request in REQUESTS:
         assert_fine(http, *ask(http, path, request))
+    for wishes in MIXES:
+        assert_fine(http, *ask(http, path, [wishes, "none", False, 0, False], "mix"))
     assert ask(http, path, GOOD)[0] == "complete"
 
 

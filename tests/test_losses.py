@@ -1,5 +1,6 @@
 """The losses against the authors' code (case 09; case 06 is in test_golden.py) and examples computed by hand."""
 
+import io
 import math
 
 import numpy as np
@@ -19,12 +20,14 @@ from clipinverter.models.losses import (
 )
 from clipinverter.models.mobilenet_speed import Float32Conv2d, fold, quicken
 from clipinverter.portraits.scene import Scene
+from clipinverter.training import lpips
 from clipinverter.training.mobilenet import Perceptual, state
 from clipinverter.training.portraits import clip as clip_stage
 from clipinverter.training.portraits import data
 from clipinverter.training.portraits.clip import label_loss
 from clipinverter.training.portraits.encoder import delta_loss
 from clipinverter.training.presets import STAGE_ONE, STAGE_TWO, LossWeights
+from clipinverter.training.ranger import ranger
 
 
 def rows(*values: tuple[float, ...]) -> Tensor:
@@ -193,6 +196,94 @@ def test_perceptual_distance_teaches_its_first_argument_only(perceptual, picture
     assert not any(m.training for m in perceptual.layers.modules())
 
 
+def test_lpips_is_torchmetrics_and_teaches_its_first_argument_only(monkeypatch, picture):
+    """With random weights in the place of AlexNet's, which are fetched."""
+    from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+    from torchvision import models
+
+    alexnet = models.alexnet
+    torch.manual_seed(0)
+    made = alexnet(weights=None)
+    monkeypatch.setattr(models, "alexnet", lambda **options: made)
+    net = lpips.LPIPS()
+    drawn, wanted = (0.5 * picture).requires_grad_(), picture.clone().requires_grad_()
+    found = net(drawn, wanted)
+    expected = learned_perceptual_image_patch_similarity(drawn, wanted, net_type="alex")
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    assert drawn.grad.abs().max() > 0
+    assert wanted.grad is None
+    assert net(picture, picture).item() == 0
+    assert isinstance(lpips.perceptual(torch.device("cpu")), lpips.LPIPS)
+
+
+def test_a_stand_in_is_told(monkeypatch, caplog):
+    def offline():
+        raise OSError("no route")
+
+    monkeypatch.setattr(lpips, "LPIPS", offline)
+    assert isinstance(lpips.perceptual(torch.device("cpu")), Perceptual)
+    assert "LPIPS can't be had (no route)" in caplog.text
+
+
+def by_hand(start: Tensor, gradients: list[Tensor], rate: float) -> Tensor:
+    """Ranger from its papers, in float64: gradient centralisation, RAdam's equations, Lookahead every sixth step."""
+    beta1, beta2 = 0.95, 0.999
+    slow = fast = start.double()
+    m = v = torch.zeros_like(fast)
+    longest = 2 / (1 - beta2) - 1
+    for t, gradient in enumerate(gradients, 1):
+        g = gradient.double()
+        if g.ndim > 1:
+            g = g - g.flatten(1).mean(dim=1).view(-1, *[1] * (g.ndim - 1))
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        length = longest - 2 * t * beta2**t / (1 - beta2**t)
+        step = m / (1 - beta1**t)
+        if length > 5:
+            ratio = (length - 4) * (length - 2) * longest
+            r = math.sqrt(ratio / ((longest - 4) * (longest - 2) * length))
+            step = r * math.sqrt(1 - beta2**t) * step / (v.sqrt() + 1e-5)
+        fast = fast - rate * step
+        if t % 6 == 0:
+            slow = fast = slow + 0.5 * (fast - slow)
+    return fast
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 6), (3, 2, 3, 3)])
+def test_ranger_is_radam_with_lookahead_and_centralised_gradients(shape):
+    torch.manual_seed(0)
+    parameter = torch.nn.Parameter(torch.randn(shape))
+    start, gradients = parameter.detach().clone(), [torch.randn(shape) for _ in range(25)]
+    optimizer = ranger([parameter], 0.1)
+    for count, gradient in enumerate(gradients, 1):
+        parameter.grad = gradient.clone()
+        optimizer.step()
+        expected = by_hand(start, gradients[:count], 0.1)
+        torch.testing.assert_close(parameter.double(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_ranger_resumes():
+    torch.manual_seed(0)
+    gradients = [torch.randn(3, 4) for _ in range(20)]
+    parameter = torch.nn.Parameter(torch.randn(3, 4))
+    optimizer, content = ranger([parameter], 0.1), io.BytesIO()
+    for step, gradient in enumerate(gradients):
+        if step == 8:  # between two steps of Lookahead
+            torch.save((parameter.detach(), optimizer.state_dict()), content)
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    content.seek(0)
+    values, state = torch.load(content, weights_only=True)
+    again = torch.nn.Parameter(values)
+    optimizer = ranger([again], 0.1)
+    optimizer.load_state_dict(state)
+    for gradient in gradients[8:]:
+        again.grad = gradient.clone()
+        optimizer.step()
+    assert torch.equal(again, parameter)
+
+
 def test_a_quickened_and_folded_network_is_the_same_function():
     from torchvision.models import mobilenet_v2
 
@@ -216,13 +307,17 @@ def test_a_quickened_and_folded_network_is_the_same_function():
 
 
 def test_the_published_weights():
-    """Stage one and two of the authors' code; its second stage does not add the w-norm."""
+    """Stage one and two of the authors' code; its second stage does not add the w-norm, and adds 0.35 times L2 and
+    LPIPS to the picture before remapping (coach_second_stage.py)."""
     paper = {"cycle": 1.0, "counterfactual": 0.0}
     assert (
         LossWeights(identity=0.1, l2=1.0, lpips=0.6, clip=1.0, w_norm=0.005, **paper) == STAGE_ONE
     )
     assert (
-        LossWeights(identity=0.15, l2=0.15, lpips=0.15, clip=1.75, w_norm=0.0, **paper) == STAGE_TWO
+        LossWeights(
+            identity=0.15, l2=0.15, lpips=0.15, clip=1.75, w_norm=0.0, unremapped=0.35, **paper
+        )
+        == STAGE_TWO
     )
 
 

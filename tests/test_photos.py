@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -189,6 +190,59 @@ class TestRefused:
         data = encoded(Image.fromarray(noise), kind)
         with pytest.raises(PhotoError):
             load_photo(data[: len(data) // 2])
+
+    @pytest.mark.parametrize("kind", ["tiles", "JPEG", "YCbCr"])
+    def test_kinds_of_tiff_that_are_read_beyond_their_end(self, kind):
+        if kind == "tiles":
+            rows, tile_width = struct.pack("<HH", 278, 4), struct.pack("<HH", 322, 4)
+            data = encoded(gradient(), "TIFF")
+            assert data.count(rows) == 1
+            data = data.replace(rows, tile_width)
+        elif kind == "JPEG":
+            data = encoded(gradient(), "TIFF", compression="jpeg")
+        else:
+            data = encoded(gradient().convert("YCbCr"), "TIFF")
+        with pytest.raises(PhotoError, match="TIFF files in tiles, in YCbCr or compressed as JPEG"):
+            load_photo(data)
+
+    @pytest.mark.parametrize(
+        ("kind", "part", "count"),
+        [
+            ("JPEG", b"\xff\xe1" + struct.pack(">H", 14) + b"Exif\0\0" * 2, 100_000),
+            ("JPEG", b"\xff", 1_000_000),
+            (
+                "PNG",
+                struct.pack(">I", 0) + b"abCd" + struct.pack(">I", zlib.crc32(b"abCd")),
+                100_000,
+            ),
+        ],
+    )
+    def test_files_of_very_many_parts(self, kind, part, count):
+        data = encoded(gradient(), kind)
+        begin = 2 if kind == "JPEG" else 33
+        start = time.monotonic()
+        with pytest.raises(PhotoError, match="damaged"):
+            load_photo(data[:begin] + part * count + data[begin:])
+        assert time.monotonic() - start < 1
+        assert load_photo(data[:begin] + part * 20 + data[begin:]).size == gradient().size
+
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+    def test_exif_of_headers_alone(self, kind):
+        """Pillow 12 would take half an hour for 20 MB of them."""
+        headers = b"Exif\0\0" * 400_000
+        data = encoded(gradient(), kind)
+        if kind == "JPEG":
+            segment = b"\xff\xe1" + struct.pack(">H", 60_002) + headers[:60_000]
+            data = data[:2] + segment * 40 + data[2:]
+        elif kind == "PNG":
+            chunk = b"eXIf" + headers
+            size, crc = struct.pack(">I", len(headers)), struct.pack(">I", zlib.crc32(chunk))
+            data = data[:33] + size + chunk + crc + data[33:]
+        else:
+            data = encoded(gradient(), kind, exif=headers)
+        start = time.monotonic()
+        assert load_photo(data).size == gradient().size
+        assert time.monotonic() - start < 3
 
     def test_decompression_bombs(self):
         def png(width, height):

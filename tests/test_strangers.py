@@ -97,7 +97,7 @@ def test_a_full_queue_is_a_sentence(monkeypatch):
         go.wait(30)
         raise MemoryError
 
-    monkeypatch.setattr("clipinverter.ui.demo.MAX_WAITING", 1)
+    monkeypatch.setattr("clipinverter.ui.turns.MAX_WAITING", 1)
     with serve(waiting) as url, httpx.Client(base_url=f"{url}gradio_api", timeout=60) as client:
         path = client.post("/upload", files={"files": ("x.png", encoded(picture(), "PNG"))}).json()[
             0

@@ -8,7 +8,7 @@ from golden import fill
 
 from clipinverter.methods.global_direction import auto_beta, boundary, templates, text_direction
 from clipinverter.methods.relevance import channel_relevance, convolutions
-from clipinverter.methods.settings import BETAS
+from clipinverter.methods.settings import Settings
 from clipinverter.models.latent_mapper import SCALE, network_for
 from clipinverter.models.stylegan2 import Generator
 from tests.test_golden import assert_close, assert_image, entries, filled
@@ -81,10 +81,11 @@ def test_case_08_boundary(golden, draw):
     assert count == case["short_num_c"]
     assert_close(torch.cat(moves), case["short_boundary"], "short_boundary")
 
-    assert np.allclose(BETAS, case["betas"])
-    counts = [boundary(agreement, beta, spread, layers)[1] for beta in BETAS]
+    betas = Settings().betas
+    assert np.allclose(betas, case["betas"])
+    counts = [boundary(agreement, beta, spread, layers)[1] for beta in betas]
     assert counts == case["num_c_per_beta"].tolist()
-    assert auto_beta(agreement) == pytest.approx(case["auto_beta"].item())
+    assert auto_beta(agreement, Settings().least, betas) == pytest.approx(case["auto_beta"].item())
 
 
 def test_case_08_style_space(golden, generator, draw):

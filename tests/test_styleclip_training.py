@@ -10,7 +10,7 @@ import torch
 from clipinverter import domains
 from clipinverter.domains import Domain
 from clipinverter.editor import Editor
-from clipinverter.methods import relevance, settings
+from clipinverter.methods import settings
 from clipinverter.methods.global_direction import GlobalDirection
 from clipinverter.methods.latent_mapper import LatentMapper, load_mapper
 from clipinverter.methods.relevance import (
@@ -24,10 +24,13 @@ from clipinverter.models import irse
 from clipinverter.models.irse import ArcFace
 from clipinverter.models.latent_mapper import SCALE
 from clipinverter.training.styleclip import latent_mapper
+from clipinverter.training.styleclip import relevance as measuring
 from clipinverter.training.styleclip.__main__ import main
 from clipinverter.weights import files, load
 from clipinverter.weights.load import Models
 from tests.tiny import DOMAIN, picture, tiny_models
+
+OWN = Settings(mapper_people=8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +52,17 @@ def models(tmp_path, monkeypatch) -> Models:
     models = dataclasses.replace(tiny_models(), domain=domain)
     monkeypatch.setattr(domains, "get_domain", lambda name: domain)
     monkeypatch.setattr(load, "load_models", lambda domain: models)
-    monkeypatch.setattr(latent_mapper, "LATENTS", 8)
-    monkeypatch.setattr(relevance, "SAMPLES", 256)
+    own = Settings(mapper_people=8, style_samples=2000)
+    monkeypatch.setattr(latent_mapper, "settings_of", lambda domain: own)
+    monkeypatch.setattr(settings, "settings_of", lambda domain: own)
     monkeypatch.chdir(tmp_path)
     return models
 
 
 def test_a_mapper_from_the_command_to_an_edit(models, capsys, monkeypatch):
-    own = Settings(mapper_hidden=16, mapper_prompts=("a bald man", "a smiling woman"))
+    own = Settings(
+        mapper_hidden=16, mapper_people=8, mapper_prompts=("a bald man", "a smiling woman")
+    )
     monkeypatch.setattr(latent_mapper, "settings_of", lambda domain: own)
     monkeypatch.setattr(settings, "settings_of", lambda domain: own)
     assert main(["train-mapper", "--steps", "3"]) == 0
@@ -71,14 +77,17 @@ def test_a_mapper_from_the_command_to_an_edit(models, capsys, monkeypatch):
 
 def test_training_lowers_the_loss_and_resumes(models, tmp_path):
     def loss(network) -> float:
-        latents = latent_mapper.inversions(models, tmp_path / "run", 8)
+        people = latent_mapper.inverted_people(models, tmp_path / "run", OWN)
         text = models.text_image.embed_text(["a bald man"])
-        move = SCALE * network(latents)
-        return latent_mapper.objective(models, Settings(), latents, move, text)[0].item()
+        moves = SCALE * network(people.w_plus)[None]
+        return latent_mapper.objective(models, OWN, people.w_plus, moves, None, text)[0].item()
+
+    def train(name, steps):
+        (path,) = latent_mapper.train_mappers(models, ["a bald man"], target, run / name, steps)
+        return load_mapper(path)
 
     target, run = tmp_path / "out", tmp_path / "run"
-    short = load_mapper(latent_mapper.train_mapper(models, "a bald man", target, run / "a", 1))
-    long = load_mapper(latent_mapper.train_mapper(models, "a bald man", target, run / "b", 16))
+    short, long = train("a", 1), train("b", 16)
     assert loss(long) < loss(short)
 
     killed = RuntimeError("killed")
@@ -93,12 +102,42 @@ def test_training_lowers_the_loss_and_resumes(models, tmp_path):
         patch.setattr(latent_mapper, "objective", fails)
         patch.setattr(latent_mapper, "run", partial(latent_mapper.run, save_every=0.0))
         with pytest.raises(RuntimeError, match="killed"):
-            latent_mapper.train_mapper(models, "a bald man", target, run / "c", 16)
-    resumed = torch.load(next((run / "c").rglob("mapper-*.pt")), weights_only=True)
+            train("c", 16)
+    resumed = torch.load(next((run / "c").rglob("mappers-*.pt")), weights_only=True)
     assert resumed["step"] == 10
-    again = load_mapper(latent_mapper.train_mapper(models, "a bald man", target, run / "c", 16))
-    pairs = zip(again.parameters(), long.parameters(), strict=True)
+    pairs = zip(train("c", 16).parameters(), long.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_mappers_that_learn_together_become_what_each_becomes_alone(models, tmp_path):
+    prompts = ["a bald man", "a smiling woman"]
+    together = latent_mapper.train_mappers(models, prompts, tmp_path / "two", tmp_path / "a", 8)
+    for prompt, path in zip(prompts, together, strict=True):
+        (alone,) = latent_mapper.train_mappers(
+            models, [prompt], tmp_path / "one", tmp_path / "b", 8
+        )
+        assert alone.name == path.name
+        pairs = zip(*(load_mapper(p).parameters() for p in (alone, path)), strict=True)
+        for one, other in pairs:
+            torch.testing.assert_close(one, other, atol=2e-3, rtol=1e-2)
+
+
+def test_mappers_keep_the_person_where_there_is_an_identity_network(models, tmp_path):
+    network = ArcFace((16, 16, 16, 16), (1, 1, 1, 1), 8).eval().requires_grad_(False)
+    models.__dict__["identity"] = network
+    people = latent_mapper.inverted_people(models, tmp_path, OWN)
+    assert people.person.shape == (8, 8)
+    again = latent_mapper.inverted_people(models, tmp_path, OWN)  # from the file
+    assert torch.equal(again.person, people.person)
+    text = models.text_image.embed_text(["a bald man"])
+    still = torch.zeros(1, *people.w_plus.shape)
+    _, parts = latent_mapper.objective(models, OWN, people.w_plus, still, people.person, text)
+    assert parts["identity"] == pytest.approx(0, abs=1e-3)
+    assert parts["l2"] == 0
+    moves = torch.randn_like(still)
+    _, parts = latent_mapper.objective(models, OWN, people.w_plus, moves, people.person, text)
+    assert parts["identity"] > 1e-3
+    assert parts["l2"] == pytest.approx(0.8 * moves.square().mean().item(), rel=1e-4)
 
 
 def test_the_shipped_mappers_fit_their_bound(tmp_path):
@@ -115,7 +154,7 @@ def test_the_shipped_mappers_fit_their_bound(tmp_path):
 
 
 def test_relevance_from_the_command_to_an_edit(models):
-    assert main(["relevance", "--images", "2"]) == 0
+    assert main(["relevance", "--people", "2"]) == 0
     generator = models.generator
     found = load_relevance(models.domain.folder / "styleclip", generator, DOMAIN)
     widths = style_widths(generator)
@@ -125,12 +164,14 @@ def test_relevance_from_the_command_to_an_edit(models):
     z = torch.randn(2, generator.style_dim, generator=torch.Generator().manual_seed(1))
     w_plus = generator.mapping(z)[:, None].expand(-1, generator.n_latent, -1)
     pictures = []
+    mean, _ = measuring.statistics(generator, 2000)
     for sign in (-5, 5):
         styles = generator.styles(w_plus)
-        styles[2][:, 3] += sign * found.spread[2][3]
+        styles[2][:, 3] = mean[2][3] + sign * found.spread[2][3]
         pictures.append(models.text_image.embed_image(generator.render(styles))[None])
     row = found.vectors[widths[0] + 3]
-    assert torch.allclose(channel_relevance(*pictures)[0], row, atol=2e-3)
+    # Measured in bfloat16 where the CPU has it.
+    assert torch.allclose(channel_relevance(*pictures)[0], row, atol=1e-2)
 
     editor = Editor(models)
     inversion = editor.invert(picture(), "none")
@@ -139,19 +180,19 @@ def test_relevance_from_the_command_to_an_edit(models):
 
 
 def test_measuring_goes_on_after_the_last_layer(models, tmp_path, monkeypatch):
-    measured = []
-    original = relevance.layer_relevance
+    measured, two = [], Settings(relevance_people=2, style_samples=1000)
+    original = measuring.layer_relevance
 
-    def fails_once(models, people, layer, spread):
+    def fails_once(models, people, layer, *arguments):
         measured.append(layer)
         if len(measured) == 3:
             raise RuntimeError("killed")
-        return original(models, people, layer, spread)
+        return original(models, people, layer, *arguments)
 
-    monkeypatch.setattr(relevance, "layer_relevance", fails_once)
+    monkeypatch.setattr(measuring, "layer_relevance", fails_once)
     with pytest.raises(RuntimeError, match="killed"):
-        relevance.measure(models, tmp_path / "out", tmp_path / "run", 2)
-    relevance.measure(models, tmp_path / "out", tmp_path / "run", 2)
+        measuring.measure(models, tmp_path / "out", tmp_path / "run", two)
+    measuring.measure(models, tmp_path / "out", tmp_path / "run", two)
     layers = list(covered_layers(models.generator))
     assert measured == [*layers[:3], *layers[2:]]
 
@@ -166,7 +207,7 @@ def test_beside_the_authors_relevance_only_statistics_are_measured(models):
 
 def test_the_statistics_are_those_of_the_styles(models):
     generator = models.generator
-    mean, spread = relevance.statistics(generator, 4096)
+    mean, spread = measuring.statistics(generator, 4096)
     w = generator.mapping(torch.randn(4096, generator.style_dim))
     styles = generator.styles(w[:, None].expand(-1, generator.n_latent, -1))
     for style, m, s in zip(styles, mean, spread, strict=True):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clipinverter.editor import Editor
-from clipinverter.methods.base import Stopped, progress_of
+from clipinverter.methods.base import EDITED_SHARE, Stopped, progress_of
 from clipinverter.methods.latent_optimization import LatentOptimization
 from clipinverter.methods.settings import Settings
 from clipinverter.photo import align
@@ -66,6 +66,16 @@ def test_strength_zero_is_the_photo_and_without_detail_the_tuned_inversion(
     assert same(without.image, tuned.image)
 
 
+def test_edits_with_detail_are_drawn_by_a_share_of_the_tuning(editor, inversion, tuned):
+    plain = editor.models.generator
+    part = editor.session.generator_of(tuned)
+    whole = editor.session.generator_of(editor.tune(inversion, detail=False))
+    name = next(iter(tuned.tuning.changes))
+    before, some, all_ = (dict(g.named_parameters())[name] for g in (plain, part, whole))
+    assert torch.allclose(some - before, EDITED_SHARE * (all_ - before), atol=1e-5)
+    assert not torch.equal(some, before)
+
+
 def test_tuning_runs_once_a_photo_and_prompts_stay(counted):
     editor, calls = counted
     inversion = editor.invert(picture(), "none")
@@ -80,7 +90,10 @@ def test_tuning_runs_once_a_photo_and_prompts_stay(counted):
     assert again.cached[-1] == "tuning"
     assert editor.tuned(inversion).tuning is first.tuning
     edit = editor.edit(again, PROMPT)
-    assert calls == {"generator": 1}, "the prompt was known"
+    assert calls == {"generator": 2}, "the prompt was known; with and without the edit"
+    calls.clear()
+    editor.edit(again, PROMPT, 0.5)
+    assert calls == {"generator": 1}
     assert [stage.name for stage in edit.ran] == ["generator", "detail"]
     assert edit.image.size == picture().size
 

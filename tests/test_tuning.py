@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from clipinverter.editor import Editor
+from clipinverter.methods.base import Stopped
 from clipinverter.models import learning
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.photo.tensors import to_tensor
-from clipinverter.tuning import Settings, Tuning, TuningStopped, learnt_names, tune, tuned
+from clipinverter.tuning import Settings, Tuning, learnt_names, tune, tuned
 from tests.tiny import picture, tiny_models
 
 FEW = Settings(steps=8, preview_every=4)
@@ -78,20 +79,15 @@ def test_steps_and_previews_are_announced():
 
 def test_it_stops_within_a_step():
     models = tiny_models()
-    before, inversion, stop, steps = (
-        state(models.generator),
-        inverted(models),
-        threading.Event(),
-        [],
-    )
+    before, inversion, steps = state(models.generator), inverted(models), []
 
     def on_step(done, total):
         steps.append(done)
         if done == 2:
-            stop.set()
+            raise Stopped
 
-    with pytest.raises(TuningStopped):
-        tune(models, inversion.w_plus, inversion.crop, on_step, stop=stop.is_set, settings=FEW)
+    with pytest.raises(Stopped):
+        tune(models, inversion.w_plus, inversion.crop, on_step, settings=FEW)
     assert steps == [1, 2]
     assert unchanged(models.generator, before)
 

@@ -1,5 +1,5 @@
-"""`python -m clipinverter.evaluation portraits|words|photos|compare|ablation|sheet|bench|load`: what the models can do,
-in numbers and in pictures, how long an edit takes, and what a server does under load.
+"""`python -m clipinverter.evaluation portraits|words|photos|compare|folders|ablation|sheet|bench|load|fairness`: what
+the models can do, in numbers and in pictures, and for whom, how long an edit takes, and what a server does under load.
 """
 
 from __future__ import annotations
@@ -37,10 +37,19 @@ def main() -> None:
     )
     p.add_argument("--judge", type=Path, help="a program that judges pictures, see photo_edits.py")
     p.set_defaults(run=photos)
-    p = commands.add_parser("compare", help="CLIPInverter and StyleCLIP on held-out scenes")
+    p = commands.add_parser("compare", help="CLIPInverter and StyleCLIP on the same pictures")
     p.add_argument("--portraits", type=int, default=100, help="held-out scenes")
+    p.add_argument("--photos", type=Path, metavar="DIR", help="aligned photos, in place of scenes")
+    p.add_argument("--limit", type=int, help="take so many of the photos, at random")
+    p.add_argument("--judge", type=Path, help="a program that judges pictures, see photo_edits.py")
+    p.add_argument("--published", action="store_true", help="with FID and LPIPS, for photos")
+    p.add_argument("--domain", default="portraits", help="which model edits the photos")
     p.add_argument("--seed", type=int, default=0)
     p.set_defaults(run=compare)
+    p = commands.add_parser("folders", help="FID and LPIPS of two folders of aligned pictures")
+    p.add_argument("real", type=Path)
+    p.add_argument("drawn", type=Path, help="LPIPS is measured of pictures with equal names")
+    p.set_defaults(run=folders)
     p = commands.add_parser("bench", help="milliseconds an edit, against the plain way")
     p.add_argument("--domain", default="faces", help="without its files: random weights")
     p.set_defaults(run=bench)
@@ -50,6 +59,12 @@ def main() -> None:
     p.add_argument("--minutes", type=float, default=3.0)
     p.add_argument("--seed", type=int, default=0, help="of what they ask for")
     p.set_defaults(run=load)
+    p = commands.add_parser("fairness", help="faces by skin, age and gender")
+    p.add_argument("folder", type=Path, help="aligned faces, perhaps with a manifest.csv")
+    p.add_argument("--limit", type=int, help="so many faces, at random (default: all)")
+    p.add_argument("--judge", type=Path, help="a program that judges pictures, see photo_edits.py")
+    p.add_argument("--render", type=int, help="first draw so many portraits into the folder")
+    p.set_defaults(run=fairness)
     for command in commands.choices.values():
         command.add_argument("--json", type=Path, help="where to write the numbers")
     p = commands.add_parser("ablation", help="what each part of the method contributes")
@@ -64,10 +79,13 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--cell", type=int, default=128, help="side of each picture, pixels")
     p.set_defaults(run=sheet, json=None)
+    p = commands.add_parser("screenshots", help="pictures of the page for README and docs")
+    p.add_argument("out", type=Path, nargs="?", default=Path("assets"))
+    p.set_defaults(run=screenshots, json=None)
     args = parser.parse_args()
     try:
         report = args.run(args)
-    except UserError as error:
+    except (UserError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
     if args.json:
         args.json.write_text(json.dumps(report, indent=2))
@@ -94,6 +112,13 @@ def sheet(args: argparse.Namespace) -> None:
         tuned_photos(editor, args.photos, args.seed, args.cell).save(args.out, quality=85)
     else:
         random_edits(editor, args.seed, args.cell).save(args.out)
+
+
+def screenshots(args: argparse.Namespace) -> None:
+    from clipinverter.evaluation.screenshots import take
+
+    for path in take(args.out):
+        print(path)
 
 
 def ablation(args: argparse.Namespace) -> None:
@@ -148,10 +173,35 @@ def compare(args: argparse.Namespace) -> dict:
     from clipinverter.evaluation.compare import compare, table
     from clipinverter.portraits import judge
 
+    if args.photos:
+        return compare_photos(args)
     editor = _editor()
     held = metrics.held_out(args.portraits, editor.models.domain.image_size, args.seed)
     report = {"seed": args.seed} | compare(editor, judge.load(), held)
     print(table(report))
+    return report
+
+
+def compare_photos(args: argparse.Namespace) -> dict:
+    from clipinverter.domains import get_domain
+    from clipinverter.editor import Editor
+    from clipinverter.evaluation import photo_edits
+    from clipinverter.evaluation.compare_photos import compare, table
+    from clipinverter.portraits import judge
+    from clipinverter.weights.load import load_models
+
+    photos = photo_edits.choose(args.photos, args.limit, args.seed)
+    editor = Editor(load_models(get_domain(args.domain)))
+    report = compare(editor, judge.load(), photos, args.judge, published=args.published)
+    print(table(report))
+    return report
+
+
+def folders(args: argparse.Namespace) -> dict:
+    from clipinverter.evaluation import published
+
+    report = published.folders(args.real, args.drawn)
+    print(json.dumps(report, indent=2))
     return report
 
 
@@ -161,6 +211,19 @@ def load(args: argparse.Namespace) -> dict:
 
     report = measure(args.url, PORTRAITS.examples[:3], args.clients, args.minutes, args.seed)
     print(table(report))
+    return report
+
+
+def fairness(args: argparse.Namespace) -> dict:
+    """Goes on from what is in the file of --json, so that it can be done in pieces."""
+    from clipinverter.evaluation import fairness
+
+    editor = _editor()
+    if args.render:
+        fairness.render(args.folder, args.render, editor.models.domain.image_size)
+    known = fairness.read_results(args.json) if args.json else None
+    report = fairness.measure(editor, args.folder, args.limit, args.judge, known)
+    print(fairness.table(report["groups"]))
     return report
 
 

@@ -1,4 +1,5 @@
-"""The four methods on the same held-out portraits and prompts: `python -m clipinverter.evaluation compare`."""
+"""The four methods, and each part of CLIPInverter alone, on the same held-out portraits and prompts:
+`python -m clipinverter.evaluation compare`."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from clipinverter.editor import Editor
 from clipinverter.evaluation.editing import outcome, wanting
-from clipinverter.evaluation.metrics import Held, picture
+from clipinverter.evaluation.identity import SAME_PERSON, descriptor, distance
+from clipinverter.evaluation.metrics import Held, images_of, picture
+from clipinverter.evaluation.published import manipulative_precision
+from clipinverter.evaluation.variants import NAMES, all_methods, ground_truth
 from clipinverter.methods.base import Method, MethodError
-from clipinverter.methods.comparison import Comparison
 from clipinverter.methods.settings import settings_of
 from clipinverter.photo.tensors import to_pil, to_tensor
 from clipinverter.portraits.judge import Judge
@@ -35,7 +38,8 @@ PROMPTS = {
 """Prompt -> the attributes that it asks for. The first eight have mappers; the others ask for several attributes."""
 
 COLUMNS = (
-    "target", "others_kept", "identity", "counterfactual_ratio", "clip_gain_share", "median_ms",
+    "target", "others_kept", "identity", "same_person", "counterfactual_ratio", "clip_gain_share",
+    "clip_gain", "mp", "median_ms",
 )  # fmt: skip
 
 
@@ -46,14 +50,15 @@ def compare(
     prompts: dict[str, tuple[str, ...]] = PROMPTS,
     tell: Callable[[str], None] = print,
 ) -> dict:
-    """Measures all methods. `methods` of the report holds the means over prompts of `editing.outcome` and `median_ms`,
-    `prompts` the numbers of each prompt.
+    """Measures all methods. `methods` of the report holds the means over prompts of `editing.outcome`, of
+    `same_person` (share of edits that dlib takes for the person of the inversion) and of `mp` (see
+    `published.manipulative_precision`), and `median_ms`; `prompts` the numbers of each prompt.
 
     All methods edit the same portraits: for each prompt those that lack the attributes and can have them. median_ms is
     the time of an edit of one more portrait after its inversion. A method that is not available for a prompt has no
     numbers there; `available` counts its prompts.
     """
-    methods = Comparison(editor).methods
+    methods = all_methods(editor)
     by_prompt: dict[str, dict[str, dict]] = {}
     for prompt, names in prompts.items():
         chosen = wanting(held, names, len(held))
@@ -69,9 +74,17 @@ def compare(
                 tell(f"{prompt}: {name}: {error}")
                 continue
             found = outcome(editor.models, judge, chosen, prompt, names, before, after, truth)
-            by_prompt[prompt][name] = found | {"median_ms": median(ms), "portraits": len(chosen)}
+            crops = images_of([h for h, _ in chosen])
+            mp = manipulative_precision(editor.models, after, crops, prompt).mean()
+            by_prompt[prompt][name] = found | {
+                "same_person": fmean(map(_same_person, before, after)),
+                "mp": float(mp),
+                "median_ms": median(ms),
+                "portraits": len(chosen),
+            }
             tell(f"{prompt}: {name}: {found}")
     return {
+        "domain": editor.models.domain.name,
         "portraits": len(held),
         "settings": asdict(settings_of(editor.models.domain)),
         "methods": {name: _mean(by_prompt, name) for name in methods},
@@ -81,11 +94,12 @@ def compare(
 
 def table(report: dict) -> str:
     """The report as a table in Markdown."""
-    lines = ["| method | prompts | " + " | ".join(COLUMNS) + " |", "|---" * 8 + "|"]
+    lines = ["| method | prompts | " + " | ".join(COLUMNS) + " |"]
+    lines.append("|---" * (len(COLUMNS) + 2) + "|")
     for name, row in report["methods"].items():
         cells = ["–" if row[c] is None else _cell(c, row[c]) for c in COLUMNS]
-        lines.append(f"| `{name}` | {row['available']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append(f"| {NAMES[name]} | {row['available']} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", ground_truth(report["domain"], report["methods"])])
 
 
 def _edited(
@@ -100,6 +114,11 @@ def _edited(
         after.append(to_tensor(edit.image))
         ms.append(sum(stage.ms for stage in edit.ran))
     return torch.cat(before), torch.cat(after), ms
+
+
+def _same_person(before: Tensor, after: Tensor) -> bool:
+    pair = (descriptor(to_pil(image[None])) for image in (before, after))
+    return distance(*pair) < SAME_PERSON
 
 
 def _mean(by_prompt: dict[str, dict[str, dict]], name: str) -> dict[str, float | int | None]:

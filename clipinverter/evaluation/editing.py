@@ -128,7 +128,7 @@ def measure(
             inversion.
         identity: cosine similarity to the inversion.
         counterfactual_ratio: L1 error of the edit to the true edit, over that of the inversion.
-        clip_gain_share: share of edits with a higher CLIP score than the inversion.
+        clip_gain, clip_gain_share: mean gain of the CLIP score over the inversion, and the share of edits with a gain.
         monotone: 1 if the mean log odds of `names` grow with the strength, else 0.
     """
     chosen = wanting(held, names, count)
@@ -176,6 +176,7 @@ def outcome(
         "others_kept": float(kept.float().mean()),
         "identity": float((seen_before.person * seen_after.person).sum(dim=1).mean()),
         "counterfactual_ratio": float(error / nothing),
+        "clip_gain": float(gain.mean()),
         "clip_gain_share": float((gain > 0).float().mean()),
     }
 

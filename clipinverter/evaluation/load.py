@@ -1,47 +1,33 @@
-"""What a running server does under load: visitors who edit, move the slider and compare, all at once.
+"""What a running server does under load: visitors who edit, move the slider, bring new photos and compare at once.
 
-Every answer is compared with that of the same request when it was asked alone, so a picture that
-reached the wrong visitor shows. Only servers on the loopback address are asked, so that nobody
-loads somebody else's.
+Answers are compared with that of the same request when it was asked alone, so a picture that reached the wrong
+visitor shows: all of them, but of new photos and of comparisons by new words only a few. Only servers on the loopback
+address are asked, so that nobody loads somebody else's.
 """
 
-import hashlib
-import json
+import itertools
 import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clipinverter.errors import UserError
 from clipinverter.evaluation.server_memory import memory_of
+from clipinverter.evaluation.visitor import LoadError, Request, Visitor
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_CLIENTS, MOST_MINUTES, MOST_REQUESTS = 200, 60.0, 100_000
 PROMPTS = ("a smiling woman", "a bald man with a beard", "a person with blond hair")
 STRENGTHS = (0.5, 1.0, 1.5)
-KINDS = ("edit", "slider", "compare")
-WEIGHTS = (30, 65, 5)  # how often a visitor does each
-TIMEOUT = 600.0  # seconds
-
-
-class LoadError(UserError):
-    """The server can't be measured; the message says why."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a visitor asks for. picture: a number; endpoint: edit or compare."""
-
-    endpoint: str
-    picture: int
-    prompt: str
-    strength: float
+KINDS = ("edit", "slider", "tuning", "compare")
+NEW = ("tuning", "compare")  # of a photo, or by words, that nobody asked for before
+CHECKED = 6  # answers of each of these that are asked for once more; each takes seconds
+WEIGHTS = (30, 62, 3, 5)  # how often a visitor does each
 
 
 @dataclass(frozen=True)
@@ -53,52 +39,8 @@ class Sample:
     seconds: float
     working: float
     reason: str = ""
-
-
-class Visitor:
-    """A client of the server with its own uploads; asks as any program would."""
-
-    def __init__(self, url: str, pictures: Sequence[Path]) -> None:
-        import httpx
-
-        self.http = httpx.Client(base_url=f"{url.rstrip('/')}/gradio_api", timeout=TIMEOUT)
-        self.paths = [self._upload(path) for path in pictures]
-
-    def ask(self, request: Request) -> tuple[str, float]:
-        """The digest of the pictures in the answer, and the seconds that the server computed.
-
-        Raises:
-            LoadError: the server refused; the message is what it said.
-        """
-        data = [{"path": self.paths[request.picture]}, request.prompt, request.strength]
-        sent = self.http.post(f"/call/{request.endpoint}", json={"data": data})
-        if sent.status_code != 200:
-            raise LoadError(sent.text[:200])
-        event = sent.json()["event_id"]
-        last: Any = None
-        with self.http.stream("GET", f"/call/{request.endpoint}/{event}") as answer:
-            for name, content in _events(answer.iter_lines()):
-                if name == "error":
-                    raise LoadError(json.dumps(content)[:200])
-                last = content if name in ("generating", "complete") and content else last
-        if last is None:
-            raise LoadError("nothing came")
-        return self._digest(last), _working(last)
-
-    def close(self) -> None:
-        self.http.close()
-
-    def _upload(self, path: Path) -> str:
-        with path.open("rb") as file:
-            return self.http.post("/upload", files={"files": (path.name, file)}).json()[0]
-
-    def _digest(self, answer: Sequence[Any]) -> str:
-        digest = hashlib.blake2b()
-        for value in answer:
-            if isinstance(value, Mapping) and value.get("url"):
-                path = str(value["url"]).split("/gradio_api", 1)[1]
-                digest.update(self.http.get(path).content)
-        return digest.hexdigest()
+    request: Request | None = None
+    digest: str = ""
 
 
 def measure(
@@ -114,24 +56,26 @@ def measure(
     Args:
         url: of a server on the loopback address.
         pictures: what visitors upload; each takes one of them and keeps it.
-        weights: how often a visitor edits anew, moves the slider, and compares.
+        weights: how often a visitor edits anew, moves the slider, edits a new photo, and compares.
 
     Raises:
         LoadError: the address is another machine's, nobody answers there, or the numbers are out of range.
     """
     _check(url, pictures, clients, minutes)
-    expected = _alone(url, pictures, compare=weights[2] > 0)
+    expected = _alone(url, pictures)
     memory = [memory_of(url)]
     samples: list[Sample] = []
+    numbers = itertools.count(1)
     lock, end = threading.Lock(), time.monotonic() + 60 * minutes
 
     def visit(number: int) -> None:
         draw, visitor = random.Random(f"{seed} {number}"), Visitor(url, pictures)
         try:
-            for kind, request in _wishes(draw, len(pictures), weights):
+            for kind, request in _wishes(draw, len(pictures), weights, numbers):
                 if time.monotonic() >= end or len(samples) >= MOST_REQUESTS:
                     return
-                sample = _sample(visitor, kind, request, expected[request])
+                known = None if kind in NEW else expected[request]
+                sample = _sample(visitor, kind, request, known)
                 with lock:
                     samples.append(sample)
                     memory.append(memory_of(url))
@@ -141,7 +85,9 @@ def measure(
     start = time.monotonic()
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(visit, range(clients)))
-    return _report(samples, memory, clients, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    samples = _checked(url, pictures, samples, random.Random(seed))
+    return _report(samples, memory, clients, seconds)
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -184,8 +130,8 @@ def _check(url: str, pictures: Sequence[Path], clients: int, minutes: float) -> 
         raise LoadError(f"No page answers at {url} ({error}). Start it by `make demo`.") from error
 
 
-def _alone(url: str, pictures: Sequence[Path], compare: bool) -> dict[Request, str]:
-    """The digests of all answers that can come, each asked for while nobody else asks."""
+def _alone(url: str, pictures: Sequence[Path]) -> dict[Request, str]:
+    """The digests of all answers that are not new, each asked for while nobody else asks."""
     visitor = Visitor(url, pictures)
     try:
         requests = [
@@ -194,15 +140,30 @@ def _alone(url: str, pictures: Sequence[Path], compare: bool) -> dict[Request, s
             for prompt in PROMPTS
             for strength in STRENGTHS
         ]
-        if compare:
-            requests += [Request("compare", n, PROMPTS[0], 1.0) for n in range(len(pictures))]
         return {request: visitor.ask(request)[0] for request in requests}
     finally:
         visitor.close()
 
 
+def _checked(
+    url: str, pictures: Sequence[Path], samples: Sequence[Sample], draw: random.Random
+) -> list[Sample]:
+    """The samples, of which some of those that were new are asked for once more, one after the other."""
+    checked = list(samples)
+    visitor = Visitor(url, pictures)
+    try:
+        for kind in NEW:
+            new = [n for n, s in enumerate(samples) if s.kind == kind and s.outcome == "completed"]
+            for number in draw.sample(new, min(len(new), CHECKED)):
+                if visitor.ask(samples[number].request)[0] != samples[number].digest:
+                    checked[number] = replace(samples[number], outcome="mixed up")
+    finally:
+        visitor.close()
+    return checked
+
+
 def _wishes(
-    draw: random.Random, pictures: int, weights: Sequence[int]
+    draw: random.Random, pictures: int, weights: Sequence[int], numbers: Iterator[int]
 ) -> Iterator[tuple[str, Request]]:
     """What one visitor asks for, without end."""
     picture = draw.randrange(pictures)
@@ -211,20 +172,24 @@ def _wishes(
         if kind == "edit":
             prompt = draw.choice(PROMPTS)
         if kind == "compare":
-            yield kind, Request("compare", picture, PROMPTS[0], 1.0)
+            yield kind, Request("compare", picture, f"{prompt} {next(numbers)}", 1.0)
+        elif kind == "tuning":
+            yield kind, Request("edit", picture, prompt, 1.0, next(numbers))
         else:
             yield kind, Request("edit", picture, prompt, draw.choice(STRENGTHS))
         kind = draw.choices(KINDS, weights)[0]
 
 
-def _sample(visitor: Visitor, kind: str, request: Request, expected: str) -> Sample:
+def _sample(visitor: Visitor, kind: str, request: Request, expected: str | None) -> Sample:
+    """One answer; without an expected digest it is compared later."""
     start = time.monotonic()
     try:
         digest, working = visitor.ask(request)
     except Exception as error:  # whatever a transfer can raise is a failure of the server
         return Sample(kind, "failed", time.monotonic() - start, 0.0, str(error) or repr(error))
-    outcome = "completed" if digest == expected else "mixed up"
-    return Sample(kind, outcome, time.monotonic() - start, working)
+    seconds = time.monotonic() - start
+    outcome = "completed" if expected in (None, digest) else "mixed up"
+    return Sample(kind, outcome, seconds, working, "", request, digest)
 
 
 def _report(
@@ -252,22 +217,7 @@ def _report(
             "start": known[0] if known else None,
             "end": known[-1] if known else None,
             "most": max(known, default=None),
+            "by_time": known[:: max(1, len(known) // 12)],
         },
         "reasons": sorted({sample.reason for sample in samples if sample.reason})[:5],
     }
-
-
-def _events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
-    """Name and content of what the server streams."""
-    name = ""
-    for line in lines:
-        if line.startswith("event: "):
-            name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            yield name, json.loads(line.removeprefix("data: "))
-
-
-def _working(answer: Sequence[Any]) -> float:
-    """Seconds that the server says it computed; 0 where it does not."""
-    infos = [value for value in answer if isinstance(value, Mapping) and "timings_ms" in value]
-    return sum(sum(info["timings_ms"].values()) for info in infos) / 1000

@@ -166,7 +166,7 @@ def judged(program: Path, folder: Path, photos: Sequence[str], kind: str) -> dic
     """
     sources = [folder / photo / "photo.png" for photo in photos]
     edited = {name: [folder / photo / kind / f"{name}.png" for photo in photos] for name in JUDGED}
-    answers = _ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
+    answers = ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
     report = {}
     for name, (counts, came_true) in JUDGED.items():
         pairs = [
@@ -183,12 +183,33 @@ def judged(program: Path, folder: Path, photos: Sequence[str], kind: str) -> dic
     return report
 
 
+def came_true(
+    program: Path, sources: Sequence[Path], edited: Mapping[str, Sequence[Path]]
+) -> list[bool]:
+    """Whether edits came true to a judging program, for each edit of a picture that lacked what was asked for.
+
+    Args:
+        sources: the unedited pictures.
+        edited: name of `JUDGED` -> the edits of the sources, in their order.
+
+    Raises:
+        JudgeError: the program fails or writes something else.
+    """
+    answers = ask(program, [*sources, *(path for paths in edited.values() for path in paths)])
+    found = []
+    for name, paths in edited.items():
+        counts, is_true = JUDGED[name]
+        pairs = [(answers[str(a)], answers[str(b)]) for a, b in zip(sources, paths, strict=True)]
+        found += [is_true(*pair) for pair in pairs if counts(pair[0])]
+    return found
+
+
 def _mood(answer: Mapping[str, float]) -> str:
     moods = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
     return max(moods, key=lambda mood: answer[mood])
 
 
-def _ask(program: Path, pictures: Sequence[Path]) -> dict[str, dict]:
+def ask(program: Path, pictures: Sequence[Path]) -> dict[str, dict]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "answers.json"
         command = [sys.executable, str(program), *map(str, pictures), "--json", str(out)]

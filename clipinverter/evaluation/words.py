@@ -206,9 +206,7 @@ def summary(report: Mapping[str, Any]) -> dict[str, float]:
     gone, first = report["removals"].values(), report["first person"].values()
     spoken = [row for rows in report["languages"].values() for row in rows.values()]
     return {
-        "removal_works": _mean(
-            row["removed"] >= WORKS for row in gone if row["removed"] is not None
-        ),
+        "removal_works": _mean(row["removed"] >= WORKS for row in gone if row["removed"] >= 0),
         "removal_added": _mean(row["added"] for row in gone),
         "removal_added_most": max(row["added"] for row in gone),
         "first_person_gender": _mean(row["gender"] for row in first),
@@ -232,7 +230,9 @@ def _as_plain(rows: Iterable[Mapping[str, float]]) -> float:
 
 
 def _mean(values: Iterable[Any] | Tensor) -> float:
-    return float(np.mean([float(value) for value in values]))
+    """NaN of nothing, as where nobody shows an attribute."""
+    numbers = [float(value) for value in values]
+    return sum(numbers) / len(numbers) if numbers else float("nan")
 
 
 def table(report: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ computes a move: a change of the generator's latents or style vectors. The stren
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from PIL import Image
 from clipinverter.cache import Cache
 from clipinverter.domains import Domain
 from clipinverter.errors import UserError
+from clipinverter.methods.in_order import InOrder
 from clipinverter.methods.moves import Move
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.photo.detail import add_detail
@@ -40,7 +40,9 @@ OnPreview = Callable[[Image.Image], None]
 PHOTO_STAGES = ("align", "trunk", "heads", "reconstruction", "tuning")
 STRENGTH_STAGES = ("generator", "detail", "paste")
 """Stages that run once a photo, and once a strength; all others run once a prompt."""
-TUNED_GAIN = 1.4  # a tuned generator answers edits more weakly, so they go so many times as far
+EDITED_SHARE = (
+    0.35  # of a tuning, when detail is added: a fully tuned generator answers edits weakly
+)
 GENERATORS = 2**28  # bytes that tuned generators may take; one of `portraits` takes 2^25
 
 
@@ -49,7 +51,7 @@ class MethodError(UserError):
 
 
 class Stopped(Exception):
-    """Raised by a callback to stop a method; latent optimisation then returns its best result so far."""
+    """Raised by a callback to stop a method; latent optimisation then returns its last latent so far."""
 
 
 def step_name(step: int, steps: int) -> str:
@@ -87,25 +89,43 @@ class Session:
     def __init__(self, models: Models, cache_bytes: int = 128 * 2**20) -> None:
         self.models = models
         self.drawings: Cache[Drawing] = Cache(cache_bytes, size_of_drawing)
-        self._computing = threading.Lock()
+        self._computing = InOrder()
         self._tuned: Cache[_Tuned] = Cache(GENERATORS, lambda kept: kept.nbytes)
 
     def generator_of(self, inversion: Inversion) -> RemapperGenerator:
-        """The generator that draws an inversion: the domain's, or one with the inversion's tuning."""
+        """The generator that draws the edits of an inversion: the domain's, or one with the inversion's tuning.
+
+        With detail it has a share of the tuning only, see `EDITED_SHARE`: the photo itself is then taken
+        from the photo, and the generator is asked what an edit changes.
+        """
         tuning = inversion.tuning
         if tuning is None:
             return self.models.generator
+        share = EDITED_SHARE if inversion.detail else 1.0
         kept, _ = self._tuned.get(
-            inversion.drawn_by[:2],
-            lambda: _Tuned(tuned(self.models.generator, tuning), 2 * tuning.nbytes),
+            inversion.drawn_by,
+            lambda: _Tuned(tuned(self.models.generator, tuning, share), 2 * tuning.nbytes),
         )
         return kept.generator
+
+    def before(self, inversion: Inversion) -> Image.Image:
+        """The unedited latent, drawn by `generator_of`: what an edit is compared with when detail is added.
+
+        Call it with the compute lock held.
+        """
+
+        def draw() -> Drawing:
+            generator = self.generator_of(inversion)
+            styles = generator.styles(inversion.w_plus.to(self.models.device))
+            return Drawing(to_pil(generator.render(styles)), ())
+
+        return self.drawings.get((inversion.drawn_by, "before"), draw)[0].image
 
     @contextmanager
     def compute(self, on_step: OnStep | None = None) -> Iterator[StageTimer]:
         """Holds the compute lock; yields a stage timer: `with run("text"): …`."""
         # Not inference_mode: methods that optimise a latent need gradients through the results.
-        with self._computing, torch.no_grad():
+        with self._computing.held(), torch.no_grad():
             yield StageTimer(self.models.device, on_step)
 
 
@@ -191,12 +211,13 @@ def _draw(
     with session.compute(on_step) as run:
         with run("generator"):
             generator = session.generator_of(inversion)
-            gain = 1.0 if inversion.tuning is None else TUNED_GAIN
-            styles = move.styles(generator, inversion.w_plus.to(m.device), gain * strength)
+            if inversion.tuning is not None:
+                move = move.amplified(m.domain)
+            styles = move.styles(generator, inversion.w_plus.to(m.device), strength)
             image = to_pil(generator.render(styles, on_preview=show))
         if inversion.detail:
             with run("detail"):
-                image = add_detail(image, inversion.image, inversion.crop)
+                image = add_detail(image, session.before(inversion), inversion.crop)
         return Drawing(image, run.stages)
 
 

@@ -36,6 +36,8 @@ class CLIPInverter:
         cache_bytes: limit of the memory for residuals.
     """
 
+    name = "clipinverter"  # in the cache of images
+
     def __init__(self, session: Session, cache_bytes: int = 128 * 2**20) -> None:
         self.session = session
         self.moves: Cache[LatentMove] = Cache(cache_bytes, size_of_move)
@@ -52,7 +54,7 @@ class CLIPInverter:
         prompt, strength = check_prompt(prompt), check_strength(strength)
         move, cached = self._cached_move(inversion, prompt, on_step)
         edit = make_edit(
-            self.session, inversion, move, ("clipinverter", prompt), prompt, strength,
+            self.session, inversion, move, (self.name, prompt), prompt, strength,
             cached=cached, on_step=on_step, on_preview=on_preview,
         )  # fmt: skip
         return replace(edit, **read(self.session.models, [prompt])._asdict())

@@ -10,16 +10,16 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any, Literal, Protocol
 
-import torch.nn.functional as F
 from PIL import Image
 
 from clipinverter.errors import UserError
 from clipinverter.methods.base import Method, Session, Stopped, progress_of, times
 from clipinverter.methods.global_direction import GlobalDirection
 from clipinverter.methods.latent_mapper import LatentMapper
-from clipinverter.methods.latent_optimization import LatentOptimization, person_features
+from clipinverter.methods.latent_optimization import LatentOptimization
 from clipinverter.methods.names import TITLES
-from clipinverter.photo.tensors import to_tensor
+from clipinverter.methods.scores import clip_scores, identity
+from clipinverter.methods.settings import Settings
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
 
@@ -41,7 +41,7 @@ class Card:
         note: the current stage, or a sentence that says why the method failed.
         progress: 0 to 1, for a method with steps.
         preview: the image so far, while the method runs.
-        edit: the result; if the method was stopped between two steps, the best so far.
+        edit: the result; if the method was stopped between two steps, the last so far.
         clip_gain: CLIP's cosine of picture and prompt after the edit, minus that before.
         identity: cosine of the identity features before and after; None without an identity network.
     """
@@ -84,24 +84,33 @@ class Comparison:
         }
 
     def run(
-        self, inversion: Inversion, prompt: str, strength: float = 1.0, stop: Event | None = None
+        self,
+        inversion: Inversion,
+        prompt: str,
+        strength: float = 1.0,
+        stop: Event | None = None,
+        settings: Settings | None = None,
     ) -> Iterator[tuple[Card, ...]]:
         """All cards, again and again, until every one is over; the last time with all results.
 
         Methods that fail or are not available say so on their cards, and the others go on. Setting `stop` closes all
         cards within a second; so does closing the iterator. Nothing runs on after it has ended.
 
+        Args:
+            settings: of StyleCLIP's methods, see `settings.adjusted`; default: the domain's.
+
         Raises:
             PromptError, StrengthError: before anything runs.
         """
         prompt, strength = check_prompt(prompt), check_strength(strength)
         stop = stop or Event()
-        cards = {name: Card(name) for name in self.methods}
+        methods = self.with_settings(settings)
+        cards = {name: Card(name) for name in methods}
         news: SimpleQueue[Card | None] = SimpleQueue()
         worker = Thread(
             name=THREAD,
             target=self._work,
-            args=(inversion, prompt, strength, stop, news.put),
+            args=(methods, inversion, prompt, strength, stop, news.put),
             daemon=True,
         )
         yield tuple(cards.values())
@@ -131,20 +140,31 @@ class Comparison:
             stop.set()
             worker.join()
 
+    def with_settings(self, settings: Settings | None) -> Mapping[str, Method]:
+        """The methods with other settings of those that have some; they share what they keep."""
+        if settings is None:
+            return self.methods
+        adjustable = (GlobalDirection, LatentOptimization)
+        return {
+            name: method.with_settings(settings) if isinstance(method, adjustable) else method
+            for name, method in self.methods.items()
+        }
+
     def _work(
         self,
+        methods: Mapping[str, Method],
         inversion: Inversion,
         prompt: str,
         strength: float,
         stop: Event,
         tell: Callable[[Card | None], None],
     ) -> None:
-        for name in self.methods:
+        for name, method in methods.items():
             if stop.is_set():
                 tell(Card(name, "stopped"))
                 continue
             try:
-                tell(self._one(name, inversion, prompt, strength, stop, tell))
+                tell(self._one(name, method, inversion, prompt, strength, stop, tell))
             except UserError as error:
                 tell(Card(name, "failed", str(error)))
             except Exception:  # a bug, or a machine out of memory: the others go on
@@ -155,13 +175,14 @@ class Comparison:
     def _one(
         self,
         name: str,
+        method: Method,
         inversion: Inversion,
         prompt: str,
         strength: float,
         stop: Event,
         tell: Callable[[Card | None], None],
     ) -> Card:
-        method, state = self.methods[name], "done"
+        state = "done"
         card = Card(name, "running")
 
         def show(**changed: Any) -> None:
@@ -183,26 +204,13 @@ class Comparison:
 
     def clip_gain(self, edit: Edit) -> float:
         """How much closer the edit brought the picture to its prompt, see `Card`."""
-        m = self.editor.session.models
-        with self.editor.session.compute():
-            text = m.text_image.embed_text([edit.prompt])
-            before, after = (
-                F.cosine_similarity(m.text_image.embed_image(to_tensor(i).to(m.device)), text)
-                for i in (edit.inversion.image, edit.image)
-            )
-        return float(after - before)
+        images = edit.inversion.image, edit.image
+        before, after = clip_scores(self.editor.session, edit.prompt, *images)
+        return after - before
 
     def identity(self, edit: Edit) -> float | None:
         """How much the face stayed the same, see `Card`."""
-        m = self.editor.session.models
-        if m.identity is None:
-            return None
-        with self.editor.session.compute():
-            before, after = (
-                person_features(m, to_tensor(i).to(m.device))
-                for i in (edit.inversion.image, edit.image)
-            )
-        return float((before * after).sum())
+        return identity(self.editor.session, edit.inversion.image, edit.image)
 
 
 def row(card: Card) -> dict[str, Any]:

@@ -7,9 +7,10 @@ proportion to the inner product of its relevance and the direction of the text.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from clipinverter.cache import Cache
 from clipinverter.methods.base import (
-    MethodError,
     OnPreview,
     OnStep,
     Session,
@@ -27,12 +27,10 @@ from clipinverter.methods.base import (
 from clipinverter.methods.latent_mapper import folder_of
 from clipinverter.methods.moves import StyleMove, size_of_move
 from clipinverter.methods.relevance import Relevance, load_relevance
-from clipinverter.methods.settings import BETAS, LEAST, Settings, settings_of
+from clipinverter.methods.settings import Settings, settings_of
 from clipinverter.models.clip import TextImageModel
 from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion
-
-ALPHA_RANGE, BETA_RANGE = (-10.0, 10.0), (0.0, 1.0)
 
 
 @cache
@@ -99,7 +97,7 @@ def boundary(
     return moves, count
 
 
-def auto_beta(agreement: Tensor, least: int = LEAST, betas: Sequence[float] = BETAS) -> float:
+def auto_beta(agreement: Tensor, least: int, betas: Sequence[float]) -> float:
     """The largest of the ascending `betas` that more than `least` channels reach; else the first.
 
     agreement: [channels], see `boundary`.
@@ -129,12 +127,23 @@ class GlobalDirection:
         self.folder = folder or folder_of(session.models.domain)
         self.settings = settings or settings_of(session.models.domain)
         self._moves: Cache[StyleMove] = Cache(cache_bytes, size_of_move)
+        self._relevance: list[
+            Relevance
+        ] = []  # shared by `with_settings`; empty before the first use
 
-    @cached_property
+    def with_settings(self, settings: Settings) -> GlobalDirection:
+        """The same method with other settings; the two share what they keep."""
+        other = copy.copy(self)
+        other.settings = settings
+        return other
+
+    @property
     def relevance(self) -> Relevance:
         """The channels' relevance, read on first use; raises what `load_relevance` raises."""
-        m = self.session.models
-        return load_relevance(self.folder, m.generator, m.domain)
+        if not self._relevance:
+            m = self.session.models
+            self._relevance.append(load_relevance(self.folder, m.generator, m.domain))
+        return self._relevance[0]
 
     def edit(
         self,
@@ -144,7 +153,7 @@ class GlobalDirection:
         on_step: OnStep | None = None,
         on_preview: OnPreview | None = None,
     ) -> Edit:
-        """As `Editor.edit`, from the domain's neutral text to the prompt, with the automatic threshold.
+        """As `Editor.edit`, from the settings' neutral text to their target, or to the prompt.
 
         Strength 1 is the settings' alpha. An article at the start of the prompt is removed, because the templates
         have articles.
@@ -155,70 +164,23 @@ class GlobalDirection:
         """
         prompt, strength = check_prompt(prompt), check_strength(strength)
         s = self.settings
-        target = re.sub(r"^(an?|the) (?=.)", "", prompt, flags=re.IGNORECASE)
-        return self._edit(
-            inversion, s.neutral, target, s.alpha, None, prompt, strength, on_step, on_preview
-        )
-
-    def steer(
-        self,
-        inversion: Inversion,
-        neutral: str,
-        target: str,
-        alpha: float,
-        beta: float | None = None,
-        on_step: OnStep | None = None,
-        on_preview: OnPreview | None = None,
-    ) -> Edit:
-        """The edit from one text to another with its own alpha and beta, as in StyleCLIP's notebook.
-
-        Args:
-            neutral, target: texts without an article, e.g. "face" and "face with glasses".
-            alpha: the size of the change, -10 to 10; negative values reverse it.
-            beta: the threshold, 0 to 1: channels with less agreement do not change; None chooses it automatically.
-
-        Raises:
-            MethodError, CheckpointError: as `edit`; MethodError too where alpha or beta is out of range.
-        """
-        neutral, target = check_prompt(neutral), check_prompt(target)
-        for name, value, (low, high) in (("alpha", alpha, ALPHA_RANGE), ("beta", beta, BETA_RANGE)):
-            if value is not None and not low <= value <= high:
-                raise MethodError(f"{name} has to be a number from {low:g} to {high:g}.")
-        return self._edit(inversion, neutral, target, alpha, beta, target, 1.0, on_step, on_preview)
-
-    def _edit(
-        self,
-        inversion: Inversion,
-        neutral: str,
-        target: str,
-        alpha: float,
-        beta: float | None,
-        prompt: str,
-        strength: float,
-        on_step: OnStep | None,
-        on_preview: OnPreview | None,
-    ) -> Edit:
-        key = (neutral, target, alpha, beta)
-        move, cached = self._moves.get(
-            key, lambda: self._move(neutral, target, alpha, beta, on_step)
-        )
+        target = re.sub(r"^(an?|the) (?=.)", "", s.target or prompt, flags=re.IGNORECASE)
+        key = (s.neutral, target, s.alpha, s.beta, s.betas, s.least)
+        move, cached = self._moves.get(key, lambda: self._move(target, on_step))
         return make_edit(
             self.session, inversion, move, ("direction", *key), prompt, strength,
             cached=cached, on_step=on_step, on_preview=on_preview,
         )  # fmt: skip
 
-    def _move(
-        self, neutral: str, target: str, alpha: float, beta: float | None, on_step: OnStep | None
-    ) -> StyleMove:
+    def _move(self, target: str, on_step: OnStep | None) -> StyleMove:
         relevance = self.relevance
         model, s = self.session.models.text_image, self.settings
         with self.session.compute(on_step) as run:
             with run("text"):
-                wanted = embed_direction(model, neutral, target).cpu()
+                wanted = embed_direction(model, s.neutral, target).cpu()
             with run("channels"):
                 agreement = relevance.vectors @ wanted
-                if beta is None:
-                    beta = auto_beta(agreement, s.least, s.betas)
+                beta = auto_beta(agreement, s.least, s.betas) if s.beta is None else s.beta
                 steps, _ = boundary(agreement, beta, relevance.spread, relevance.layers)
-                steps = tuple(alpha * step for step in steps)
+                steps = tuple(s.alpha * step for step in steps)
             return StyleMove(steps, not model.fits(target), run.stages)

@@ -1,13 +1,13 @@
 """Latent optimisation: gradient descent on the latent of one picture, for one prompt.
 
-Patashnik et al., "StyleCLIP" (ICCV 2021), section 4, equation 1, with the learning rate of the authors' code. Unlike
-the authors' code, it returns the latent with the lowest loss, not the last one.
+Patashnik et al., "StyleCLIP" (ICCV 2021), section 4, equation 1, with the learning rate of the authors' code. As there,
+the result is the last latent.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-import time
 
 import torch
 from torch import Tensor
@@ -30,8 +30,6 @@ from clipinverter.request import check_prompt, check_strength
 from clipinverter.results import Edit, Inversion, Stage
 from clipinverter.weights.load import Models
 
-WARM_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps
-
 
 class LatentOptimization:
     """Minimises the CLIP loss of picture and prompt, with penalties on the distance in W+ and on identity.
@@ -51,6 +49,12 @@ class LatentOptimization:
         self.settings = settings or settings_of(session.models.domain)
         self._moves: Cache[LatentMove] = Cache(cache_bytes, size_of_move)
 
+    def with_settings(self, settings: Settings) -> LatentOptimization:
+        """The same method with other settings; the two share what they keep."""
+        other = copy.copy(self)
+        other.settings = settings
+        return other
+
     def edit(
         self,
         inversion: Inversion,
@@ -62,12 +66,14 @@ class LatentOptimization:
         """As `Editor.edit`; takes seconds to minutes.
 
         Args:
-            on_step: called with "step 1 of 60" and so on. If it raises `Stopped`, the result is the best so far,
-                which is not cached. Other requests can compute between two steps.
+            on_step: called with "step 1 of 60" and so on. If it raises `Stopped`, the result is the last latent so
+                far, which is not cached. Other requests can compute between two steps.
             on_preview: called with the edit so far after every step.
         """
         prompt, strength = check_prompt(prompt), check_strength(strength)
-        key = (inversion.drawn_by, prompt)
+        s = self.settings
+        asked = (prompt, s.steps, s.rate, s.warm_up, s.ramp_down, s.l2, s.identity)
+        key = (inversion.drawn_by, asked)
         move = self._moves.find(key)
         cached = move is not None
         finished = True
@@ -76,7 +82,7 @@ class LatentOptimization:
             if finished:
                 self._moves.get(key, lambda: move)
         return make_edit(
-            self.session, inversion, move, ("optimization", prompt) if finished else None, prompt,
+            self.session, inversion, move, ("optimization", asked) if finished else None, prompt,
             strength, cached=cached, on_step=on_step if finished else None,
         )  # fmt: skip
 
@@ -88,9 +94,9 @@ class LatentOptimization:
         on_step: OnStep | None,
         on_preview: OnPreview | None,
     ) -> tuple[LatentMove, bool]:
-        """The best move, and whether all steps were done."""
+        """The last move, and whether all steps were done."""
         run = _Run(self.session, inversion, prompt, self.settings, on_step)
-        move = run.best_move()
+        move = run.move()
         for step in range(self.settings.steps):
             try:
                 if on_step:
@@ -103,12 +109,11 @@ class LatentOptimization:
                     self.session, inversion, move, None, prompt, strength, cached=False
                 )
                 on_preview(preview.image)
-            time.sleep(0.001)  # lets a thread that waits for the compute lock take it
         return move, True
 
 
 class _Run:
-    """One optimisation: the current latent [1, n_latent, style_dim], and the best so far."""
+    """One optimisation and its current latent [1, n_latent, style_dim]."""
 
     def __init__(
         self,
@@ -130,12 +135,10 @@ class _Run:
             self.person = person_features(m, self.generator(self.start))
         self.latent = self.start.clone().requires_grad_()
         self.optimizer = torch.optim.Adam([self.latent], lr=settings.rate)
-        self.lowest = math.inf
-        self.best = self.start
         self.ms = 0.0
 
     def step(self, index: int) -> LatentMove:
-        """Computes the loss of the current latent, then updates it; returns the best move so far."""
+        """Updates the latent by the loss at it; returns the move so far."""
         m, s = self.session.models, self.settings
         with self.session.compute() as run:
             with run("optimisation"), torch.enable_grad():
@@ -144,27 +147,25 @@ class _Run:
                 loss = loss + s.l2 * (self.latent - self.start).square().sum()
                 if self.person is not None:
                     loss = loss + s.identity * identity_loss(person_features(m, image), self.person)
-                if loss.item() < self.lowest:
-                    self.lowest, self.best = loss.item(), self.latent.detach().clone()
                 for group in self.optimizer.param_groups:
-                    group["lr"] = s.rate * rate_factor(index / s.steps)
+                    group["lr"] = s.rate * rate_factor(index / s.steps, s.warm_up, s.ramp_down)
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()
             self.ms += run.stages[-1].ms
-        return self.best_move()
+        return self.move()
 
-    def best_move(self) -> LatentMove:
-        """The move from the start to the best latent so far."""
-        residual = (self.best - self.start).cpu() / RESIDUAL_SCALE
+    def move(self) -> LatentMove:
+        """The move from the start to the current latent."""
+        residual = (self.latent.detach() - self.start).cpu() / RESIDUAL_SCALE
         stages = (*self.text_stages, Stage("optimisation", self.ms))
         return LatentMove(residual, None, self.truncated, stages)
 
 
-def rate_factor(progress: float) -> float:
+def rate_factor(progress: float, warm_up: float, ramp_down: float) -> float:
     """The learning rate relative to its maximum, at a share of the steps: linear warm-up, cosine ramp-down."""
-    down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - progress) / RAMP_DOWN))
-    return down * min(1.0, progress / WARM_UP)
+    down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - progress) / ramp_down))
+    return down * min(1.0, progress / warm_up)
 
 
 def image_features(models: Models, images: Tensor) -> Tensor:

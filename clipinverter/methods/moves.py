@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from clipinverter.domains import Domain
+from clipinverter.methods.gains import GAIN, amplified
 from clipinverter.models.adapter import moved
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.results import Stage, size_of
@@ -33,6 +35,10 @@ class LatentMove:
         vectors = () if self.remap_vectors is None else (self.remap_vectors,)
         return size_of(self.residual, *vectors)
 
+    def amplified(self, domain: Domain) -> LatentMove:
+        """The move of a tuned photo, see `gains`."""
+        return replace(self, residual=amplified(self.residual, domain))
+
     def styles(self, generator: RemapperGenerator, w_plus: Tensor, strength: float) -> list[Tensor]:
         """The generator's style vectors, one [1, C] per layer, for w_plus [1, n_latent, style_dim] and a strength."""
         w_plus = moved(w_plus, self.residual.to(w_plus.device), strength)
@@ -58,6 +64,10 @@ class StyleMove:
     @property
     def nbytes(self) -> int:
         return size_of(*self.steps)
+
+    def amplified(self, domain: Domain) -> StyleMove:
+        """As `LatentMove.amplified`, with one gain for all channels."""
+        return replace(self, steps=tuple(GAIN * step for step in self.steps))
 
     def styles(self, generator: RemapperGenerator, w_plus: Tensor, strength: float) -> list[Tensor]:
         """As `LatentMove.styles`."""
@@ -90,6 +100,11 @@ class MixedMove:
     @property
     def truncated(self) -> bool:
         return any(move.truncated for move, _ in self.parts)
+
+    def amplified(self, domain: Domain) -> MixedMove:
+        """As `LatentMove.amplified`, of every part."""
+        parts = tuple((move.amplified(domain), share) for move, share in self.parts)
+        return replace(self, parts=parts)
 
     def styles(self, generator: RemapperGenerator, w_plus: Tensor, strength: float) -> list[Tensor]:
         """As `LatentMove.styles`; the strength multiplies those of the parts."""

@@ -33,7 +33,7 @@ def lines(card: Card) -> list[str]:
         return [card.note]
     if card.edit is None:
         return [card.state.capitalize()]
-    found = ["Stopped; the best so far"] if card.state == "stopped" else []
+    found = ["Stopped; the last step"] if card.state == "stopped" else []
     if card.clip_gain is not None:
         found.append(f"CLIP score {card.clip_gain:+.3f}")
         same = "not measured" if card.identity is None else f"{card.identity:.2f}"
@@ -57,7 +57,7 @@ def as_csv(cards: Sequence[Card]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, rows[0], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _harmless(value) for key, value in r.items()} for r in rows)
+    writer.writerows({key: harmless(value) for key, value in r.items()} for r in rows)
     return out.getvalue()
 
 
@@ -66,6 +66,6 @@ def as_json(cards: Sequence[Card]) -> str:
     return json.dumps([row(card) for card in cards], indent=2, ensure_ascii=False)
 
 
-def _harmless(value: object) -> object:
+def harmless(value: object) -> object:
     """Quotes a text that a spreadsheet would take for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

@@ -223,6 +223,7 @@ class Generator(nn.Module):
         styles: list[Tensor],
         noise: Noise = "stored",
         on_preview: OnPreview | None = None,
+        until: int | None = None,
     ) -> Tensor:
         """Style vectors [B, C] in the order of `styles` -> images [B, 3, size, size].
 
@@ -230,9 +231,11 @@ class Generator(nn.Module):
             noise: "stored" uses the checkpoint's buffers, "random" new noise for every image,
                 "none" no noise.
             on_preview: see `drawing.draw`; not called for batches or with gradients.
+            until: the size at which to stop, e.g. 128: the sum of the colours so far, [B, 3, until, until]. It is
+                close to the reduced image and costs less. Default: the generator's.
         """
         batch = styles[0].shape[0]
-        if batch == 1 and not self._learns(styles):
+        if batch == 1 and until is None and not self._learns(styles):
             noises = (self._noise(i, 1, noise) for i in range(len(self.convs) + 1))
             return draw(self, styles, noises, on_preview)
         remaining = iter(styles)
@@ -241,6 +244,8 @@ class Generator(nn.Module):
         x = self.conv1(x, style, self._noise(0, batch, noise))
         image = self.to_rgb1(x, next(remaining))
         for k, to_rgb in enumerate(self.to_rgbs):
+            if image.shape[2] == until:
+                break
             for j in (2 * k, 2 * k + 1):
                 x = self.convs[j](x, next(remaining), self._noise(j + 1, batch, noise))
             image = to_rgb(x, next(remaining), image)

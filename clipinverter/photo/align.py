@@ -51,13 +51,16 @@ def choose(faces: Sequence[Face], face: int) -> Face:
     if not faces:
         raise NoFaceError(
             "No face was found in this picture. Use one where a face looks towards the camera, "
-            "well lit and not too small, or say that the face is cut out already."
+            "well lit and not too small. If the picture is already cropped to a face, say so: align none."
         )
     if not isinstance(face, int) or isinstance(face, bool) or face < 0:
         raise NoFaceError("The faces are numbered from 0, the largest first.")
     if face >= len(faces):
-        found = "1 face was" if len(faces) == 1 else f"{len(faces)} faces were"
-        raise NoFaceError(f"Only {found} found; there is no number {face + 1}.")
+        if len(faces) == 1:
+            raise NoFaceError("Only 1 face was found, which is number 0.")
+        raise NoFaceError(
+            f"Only {len(faces)} faces were found, numbered from 0, the largest, to {len(faces) - 1}."
+        )
     return faces[face]
 
 

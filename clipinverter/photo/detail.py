@@ -9,7 +9,8 @@ the photo. It is done band by band of a Laplacian pyramid (Burt and Adelson 1983
 β is how much of the inversion's structure is still in the edit: the slope of the edit's band over
 the inversion's in a window, as in a guided filter (He et al. 2010). Where nothing changed it is 1
 and the photo stays. A new colour adds to the photo's strands; younger skin has a slope below 1 that
-softens the photo's wrinkles; where glasses or teeth appear it is 0 and the edit is taken. Before, the
+softens the photo's wrinkles; where glasses or teeth appear it is 0 and the edit is taken, colour
+included. Before, the
 photo moves along with the face: a smile lifts cheeks, and their pores with them (`flow.py`).
 The idea of giving back what the inversion lost is HFGI's (Wang et al., CVPR 2022).
 """
@@ -32,6 +33,7 @@ SHARPEN = 1.7  # the most that something new is sharpened, to look as sharp as t
 QUIET = 0.2  # the share of the photo that has no more structure than grain
 COARSE = (6.0, 20.0)  # levels of change in colour, at which the mask opens and is open
 FINE = (1.5, 5.0)  # the same of change in fine structure
+NEW = (20.0, 60.0)  # the same of something new where the structure is gone
 SPREAD = 2.0  # of the mask, pixels of the generator's picture
 
 
@@ -79,8 +81,8 @@ def transferred(after: Tensor, before: Tensor, own: Tensor) -> Tensor:
     finest = own - _enlarged(sum(own_bands[1:]), size)
     *edited, result = _bands(after)
     *drawn, low = _bands(before)
-    result = result + own_bands.pop() - low
-    slope = torch.ones_like(result[:, :1])
+    slope = _colour_kept(after, before, edited, drawn)
+    result = result + slope * (own_bands.pop() - low)
     for k in reversed(range(len(SIGMAS))):
         slope = _slope(edited[k], drawn[k], slope, 3 * SIGMAS[k])
         new = edited[k] - slope * drawn[k]
@@ -96,6 +98,21 @@ def _slope(after: Tensor, before: Tensor, expected: Tensor, sigma: float) -> Ten
     together = blurred((after * before).mean(1, keepdim=True), sigma)
     energy = blurred(before.square().mean(1, keepdim=True), sigma)
     return ((together + expected * NOISE**2) / (energy + NOISE**2)).clamp(0, 1.5)
+
+
+def _colour_kept(
+    after: Tensor, before: Tensor, edited: list[Tensor], drawn: list[Tensor]
+) -> Tensor:
+    """How much of the photo's own colour is left under the edit, [1, 1, H, W]: β of the coarsest rest.
+
+    None where the colour changes much and the structure is gone: an open mouth, glasses, a bald head are
+    as they were drawn. A new colour on the same strands adds to the photo's.
+    """
+    kept = torch.ones_like(after[:, :1])
+    for k in (-1, -2):
+        kept = torch.minimum(kept, _slope(edited[k], drawn[k], kept, 2 * SIGMAS[k]))
+    change = blurred(after - before, 3.0).abs().amax(1, keepdim=True)
+    return blurred(1 - _step(change, *NEW) * _step(1 - kept, 0.2, 0.7), 2.0)
 
 
 def _sharpness(own: Tensor, drawn: Tensor) -> float:

@@ -5,12 +5,14 @@ import functools
 import io
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from clipinverter.errors import UserError
-from clipinverter.photo.colours import to_rgb
+from clipinverter.photo.colours import from_16_bits, has_16_bits, to_rgb
+from clipinverter.photo.parts import bound_exif, has_too_many_parts
 
 # Formats that cameras, phones and browsers write. Pillow knows more, some of which start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "GIF", "BMP", "TIFF")
@@ -48,7 +50,7 @@ def load_photo(source: str | os.PathLike[str] | bytes | Image.Image) -> Image.Im
             # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which spares memory.
             factor = math.ceil(math.sqrt(image.width * image.height / MAX_KEPT))
             image.draft(None, (image.width // factor, image.height // factor))
-        return _decode(image)
+        return _decode(image, lambda: _open(source))
 
 
 def find_photos(folder: str | os.PathLike[str]) -> list[Path]:
@@ -63,7 +65,7 @@ def find_photos(folder: str | os.PathLike[str]) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.is_dir()
     )
     if not found:
         raise PhotoError(f"There are no pictures in the folder {folder}.")
@@ -89,8 +91,14 @@ def _open(source: str | os.PathLike[str] | bytes) -> Image.Image:
     if isinstance(file, Path) and not file.is_file():
         raise MissingPhotoError(f"There is no picture at {file}.")
     _learn_heif()
+    bound_exif()
     try:
-        return Image.open(file, formats=FORMATS)
+        with file.open("rb") if isinstance(file, Path) else io.BytesIO(source) as opened:
+            if has_too_many_parts(opened):
+                raise _damaged()
+        image = Image.open(file, formats=FORMATS)
+    except PhotoError:
+        raise
     except UnidentifiedImageError:
         raise PhotoError(
             "This file is not a picture of a known format. JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP "
@@ -100,6 +108,21 @@ def _open(source: str | os.PathLike[str] | bytes) -> Image.Image:
         raise PhotoError("This picture has far too many pixels. Please shrink it first.") from None
     except Exception as error:
         raise _damaged() from error
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_odd_tiff(image):
+        image.close()
+        raise PhotoError(
+            "TIFF files in tiles, in YCbCr or compressed as JPEG are not read here. Please save the "
+            "picture as PNG or JPEG first."
+        )
+    return image
+
+
+def _is_odd_tiff(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Kinds of TIFF of which Pillow before 13.0 reads memory beyond the file's (CVE-2026-112395)."""
+    tags = image.tag_v2
+    is_ycbcr = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 6
+    is_jpeg = tags.get(TiffImagePlugin.COMPRESSION) in (6, 7)
+    return is_ycbcr or is_jpeg or TiffImagePlugin.TILEWIDTH in tags
 
 
 @functools.cache
@@ -111,15 +134,16 @@ def _learn_heif() -> None:
         pi_heif.register_heif_opener(thumbnails=False)
 
 
-def _decode(image: Image.Image) -> Image.Image:
+def _decode(image: Image.Image, open_again: Callable[[], Image.Image] | None = None) -> Image.Image:
     if image.width * image.height > MAX_DECODED:
         raise PhotoError(
             f"This picture is too large, {image.width} × {image.height} pixels. "
             f"Please shrink it to at most {MAX_DECODED // 1_000_000} megapixels first."
         )
     try:
+        deep = open_again and has_16_bits(image)
         image.load()
-        rgb = to_rgb(image)
+        rgb = to_rgb(from_16_bits(image, open_again) if deep else image)
         # Broken camera metadata can fail in many ways; the picture is still good.
         with contextlib.suppress(Exception):
             rgb.info["exif"] = image.getexif().tobytes()

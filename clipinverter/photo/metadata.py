@@ -71,6 +71,8 @@ def _save(image: Image.Image, path: Path, kind: str) -> None:
         options |= {"quality": 95, "subsampling": 0}
     else:
         options |= {"quality": 95}
+    if path.exists() and not path.is_file():  # root could replace a folder's or a device's name
+        raise SaveError(f"{path} is no ordinary file, so it is not replaced. Choose another name.")
     partial = path.with_name(f".{secrets.token_hex(8)}.part")  # a long name could get too long
     try:
         bare.save(partial, format=kind, **options)

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         domain = get_domain(args.domain)
         run(args, domain, args.run or Path("runs") / domain.name)
-    except UserError as error:
+    except (UserError, OSError) as error:
         if os.environ.get("RANK", "0") == "0":  # once, not in every process
             print(f"error: {error}", file=sys.stderr)
         return 1

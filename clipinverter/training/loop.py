@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,12 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clipinverter.errors import UserError
 from clipinverter.weights.load import computes_in_bfloat16
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 SAVE_EVERY = 180.0  # seconds
+
+
+class DiskError(UserError):
+    """A state of training can't be written; the message says which and why."""
 
 
 class Stateful(Protocol):
@@ -108,10 +115,33 @@ def save(training: TrainingRun, path: Path, step: int) -> None:
 
 
 def write(path: Path, content: Any) -> None:
-    """`torch.save` that writes the whole file or none."""
+    """`torch.save` that writes the whole file or none. Raises DiskError."""
     partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with writing(path, partial):
+        torch.save(content, partial)
+        os.replace(partial, path)
+
+
+@contextmanager
+def writing(path: Path, partial: Path) -> Iterator[None]:
+    """Of what is to replace `path` and fails on the way, nothing is left.
+
+    Raises:
+        DiskError: it can't be written; what was at `path` is still there.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # PyTorch's own writer raises the latter
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+        first = (str(error).splitlines() or ["?"])[0]
+        reason = getattr(error, "strerror", None) or f"the disk is probably full: {first}"
+        raise DiskError(
+            f"{path} could not be written ({reason}). Make room there and run the same command "
+            "with --resume: it goes on from the state before."
+        ) from error
 
 
 def restore(training: TrainingRun, path: Path) -> int:

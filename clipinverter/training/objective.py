@@ -17,23 +17,26 @@ from clipinverter.models.losses import directional_clip_loss, identity_loss, w_n
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.photo.tensors import fit
 from clipinverter.training.loop import Loss
-from clipinverter.training.mobilenet import Perceptual
 from clipinverter.training.presets import LossWeights
 
-Draw = Callable[[Tensor, Tensor], Tensor]
-"""w_plus [B, n_latent, D] and text embeddings [B, text_dim] -> images [B, 3, S, S]."""
+Draw = Callable[[Tensor, Tensor | None], Tensor]
+"""w_plus [B, n_latent, D] and text embeddings [B, text_dim], or None for no remapping -> images [B, 3, S, S]."""
 
 
 @dataclass(frozen=True)
 class Teachers:
-    """The frozen networks that a stage learns against. latent_avg: [n_latent, D]."""
+    """The frozen networks that a stage learns against.
+
+    latent_avg: [n_latent, D]. perceptual: the mean distance of images [B, 3, S, S], see `lpips.perceptual` and
+    `mobilenet.Perceptual`; gradients flow into the first.
+    """
 
     generator: RemapperGenerator
     encoder: Encoder
     latent_avg: Tensor
     text_image: TextImageModel
     identity: ArcFace
-    perceptual: Perceptual
+    perceptual: Callable[[Tensor, Tensor], Tensor]
 
     def features(self, images: Tensor) -> Features:
         """The encoder's feature maps of images [B, 3, S, S]."""
@@ -98,6 +101,7 @@ def objective(
     source_text: Tensor,
     target_text: Tensor,
     asks: Tensor,
+    unremapped: Tensor | None = None,
 ) -> Loss:
     """The weighted sum of the paper's losses for pictures `drawn` [B, 3, S, S] from w_plus [B, n_latent, D].
 
@@ -106,6 +110,8 @@ def objective(
         source: [B, 3, S, S], where the CLIP direction starts: the original, or in the cycle pass the edited picture.
         source_text, target_text: embeddings [B, text_dim], from which the text's direction leads to which.
         asks: [B] bool; the direction counts only where it is True.
+        unremapped: stage two: what the generator draws from w_plus without the remapper, [B, 3, S, S], without
+            gradient. The remapped picture has to stay close to it.
     """
     with torch.no_grad():
         wanted_person = teachers.person(wanted)
@@ -119,7 +125,18 @@ def objective(
         "clip": weights.clip * (direction * asks).sum() / asks.sum().clamp(min=1),
         "w_norm": weights.w_norm * w_norm_loss(w_plus, teachers.latent_avg),
     }
+    if unremapped is not None:
+        l2, lpips = F.mse_loss(drawn.float(), unremapped), teachers.perceptual(drawn, unremapped)
+        parts["unremapped"] = weights.unremapped * (weights.l2 * l2 + weights.lpips * lpips)
     return sum(parts.values()), {key: value.item() for key, value in parts.items()}
+
+
+def before_remapping(weights: LossWeights, draw: Draw, w_plus: Tensor) -> Tensor | None:
+    """The `unremapped` pictures of `objective`; None where the losses do not compare with them."""
+    if not weights.unremapped:
+        return None
+    with torch.no_grad():
+        return draw(w_plus, None)
 
 
 def way_back(
@@ -148,11 +165,13 @@ def cycle_loss(
     draw: Draw,
 ) -> Tensor:
     """The objective of the way back: pictures `edited` [B, 3, S, S], edited by their original captions, should become
-    the originals again. `draw` is that of the pass that edited."""
-    edited = edited.detach().clamp(-1, 1)
+    the originals again. `draw` is that of the pass that edited. As in the authors' code the edited pictures pass no
+    gradient on and are not clamped to [-1, 1]."""
+    edited = edited.detach()
     restored, w_plus = way_back(teachers, edited, batch.caption, adapter, draw)
     texts = batch.prompt, batch.caption
-    call = (restored, batch.images, edited, w_plus, *texts, batch.asks)
+    unremapped = before_remapping(weights, draw, w_plus)
+    call = (restored, batch.images, edited, w_plus, *texts, batch.asks, unremapped)
     return objective(teachers, weights, *call)[0]
 
 
@@ -169,7 +188,8 @@ def edit_loss(
     """The whole loss of edited pictures `drawn` [B, 3, S, S] from w_plus [B, n_latent, D]: the objective, the cycle
     pass, and, where it is known, the distance to the true edit `truth` [B, 3, S, S]."""
     texts = batch.caption, batch.prompt
-    call = (drawn, batch.images, batch.images, w_plus, *texts, batch.asks)
+    unremapped = before_remapping(weights, draw, w_plus)
+    call = (drawn, batch.images, batch.images, w_plus, *texts, batch.asks, unremapped)
     loss, numbers = objective(teachers, weights, *call)
     cycle = cycle_loss(teachers, weights, drawn, batch, adapter, draw)
     loss = loss + weights.cycle * cycle

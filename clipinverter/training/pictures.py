@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from clipinverter.errors import UserError
 from clipinverter.photo.load import PhotoError, as_crop, find_photos, load_photo
@@ -42,20 +42,36 @@ class CaptionedPictures(Dataset):
         return len(self.paths)
 
     def __getitem__(self, sample: int) -> Mapping[str, Any]:
-        """A sample: `images`, the picture [3, size, size] in [-1, 1], mirrored with probability 0.5; `captions`, one of
-        its captions; `prompts`, with probability `MISMATCH` a caption of another picture (paper, section 3.4), else the
-        same caption; `asks`, whether it is another picture's."""
+        """A sample: its number; `images`, the picture [3, size, size] in [-1, 1], mirrored with probability 0.5;
+        `captions`, one of its captions."""
         count = len(self.paths)
         index = int(_order(count, sample // count)[sample % count])
         rng = np.random.default_rng([SEED, sample])
-        prompt = caption = str(rng.choice(self.captions[index]))
-        asks = count > 1 and rng.random() < MISMATCH
-        if asks:
-            prompt = str(rng.choice(self.captions[(index + rng.integers(1, count)) % count]))
+        caption = str(rng.choice(self.captions[index]))
         image = read(self.paths[index], self.size)
         if rng.random() < 0.5:
             image = image.flip(2)
-        return {"images": image, "prompts": prompt, "captions": caption, "asks": asks}
+        return {"number": sample, "images": image, "captions": caption}
+
+
+def with_prompts(
+    samples: Sequence[Mapping[str, Any]], asks: bool | None = None
+) -> Mapping[str, Any]:
+    """A batch of samples of `CaptionedPictures`, with `prompts` and `asks` [B] bool.
+
+    As in the authors' code, with probability `MISMATCH` (paper, section 3.4) all pictures of the batch get the caption
+    of the picture before them, and otherwise all keep their own.
+
+    Args:
+        asks: which of both; default: decided by the number of the first sample.
+    """
+    batch = default_collate(samples)
+    if asks is None:
+        asks = np.random.default_rng([SEED, samples[0]["number"], 1]).random() < MISMATCH
+    asks = bool(asks) and len(samples) > 1  # a single picture has no other captions
+    captions = batch["captions"]
+    prompts = captions[-1:] + captions[:-1] if asks else captions
+    return batch | {"prompts": prompts, "asks": torch.full((len(samples),), asks)}
 
 
 @lru_cache(maxsize=2)

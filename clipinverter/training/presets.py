@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 class LossWeights:
     """Weights of the losses that edits are trained with (paper, section 3.4).
 
-    `counterfactual` is not in the paper, where it is 0: the distance to the picture that shows the true edit, which is
-    known for rendered scenes.
+    `unremapped` weights the L2 and LPIPS distances to the picture without remapping, beside those to the original; both
+    are then multiplied by `l2` and `lpips`. `counterfactual` is not in the paper, where it is 0: the distance to the
+    picture that shows the true edit, which is known for rendered scenes.
     """
 
     identity: float
@@ -24,6 +25,7 @@ class LossWeights:
     clip: float
     w_norm: float
     cycle: float = 1.0
+    unremapped: float = 0.0
     counterfactual: float = 0.0
 
 
@@ -48,7 +50,7 @@ class EditPreset(Preset):
 
 
 STAGE_ONE = LossWeights(identity=0.1, l2=1.0, lpips=0.6, clip=1.0, w_norm=0.005)
-STAGE_TWO = LossWeights(identity=0.15, l2=0.15, lpips=0.15, clip=1.75, w_norm=0.0)
+STAGE_TWO = LossWeights(identity=0.15, l2=0.15, lpips=0.15, clip=1.75, w_norm=0.0, unremapped=0.35)
 """The published weights. The authors' second stage logs the w-norm and does not add it."""
 
 PAPER: Mapping[str, EditPreset] = {
@@ -78,8 +80,7 @@ PRESETS: Mapping[str, Preset] = {
     "judge": Preset(3_950, 32, 1e-3),
     "generator-adapt": Preset(10_000, 8, 2e-3),  # finetune-generator
 }
-MAPPER_BATCH = 4  # StyleCLIP's authors: 2; steps and rate are in `methods/settings.py`
-MISMATCH = 0.75  # share of prompts that ask for a change (the paper's p)
+MISMATCH = 0.75  # share of batches whose prompts ask for a change (the paper's p)
 
 
 @dataclass(frozen=True)

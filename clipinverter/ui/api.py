@@ -16,6 +16,7 @@ from clipinverter.photo.load import MissingPhotoError, load_photo
 from clipinverter.photo.metadata import METHOD, SaveError, sign
 from clipinverter.request import Request
 from clipinverter.ui import text
+from clipinverter.ui.latents import LATENTS, restore
 from clipinverter.ui.previews import streamed
 from clipinverter.ui.understood import changed
 from clipinverter.ui.uploads import UploadError
@@ -97,8 +98,12 @@ def open_request(
         photo = load_photo(request.photo)
     # Of a file that it knows the Editor needs the pixels no more; so it is given the file.
     source = request.photo if photo is None else photo
-    inversion = editor.invert(source, request.where, on_step, request.face)
-    learnable = request.tune and editor.needs_tuning(inversion)
+    restored = request.photo.with_name(LATENTS)
+    if request.align == "none" and restored.is_file():
+        inversion = restore(editor, restored, tune=request.tune)
+    else:
+        inversion = editor.invert(source, request.where, on_step, request.face)
+    learnable = request.tune and not inversion.tuning and editor.needs_tuning(inversion)
     opened = Opened(editor, request, inversion, learnable)
     if photo is not None:
         opened.__dict__["photo"] = photo
@@ -208,10 +213,10 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise _sentence(error) from None
+        raise sentence(error) from None
 
 
-def _sentence(error: Exception) -> UserError:
+def sentence(error: Exception) -> UserError:
     """What the visitor is told; whoever runs the server finds the rest in its log."""
     from clipinverter.weights.files import CheckpointError  # slow: it needs PyTorch
 

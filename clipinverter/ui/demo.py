@@ -1,25 +1,33 @@
 """The page and the endpoints: `create_demo` connects what is drawn in `layout.py`; `app.py` starts it."""
 
-from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
+from gradio.exceptions import ComponentProcessingError
 
 from clipinverter.domains import Domain
-from clipinverter.errors import UserError
-from clipinverter.request import Request
-from clipinverter.ui import api, compare, editing, hosting, layout, strangers, style, text
-from clipinverter.ui.receive import DEFAULTS, Defaults, receive, wishes_of
+from clipinverter.ui import (
+    api,
+    compare,
+    compare_endpoint,
+    editing,
+    endpoints,
+    explore,
+    hosting,
+    inspecting,
+    layout,
+    memory,
+    strangers,
+    style,
+    translations,
+)
+from clipinverter.ui.places import Place
+from clipinverter.ui.turns import take_turns
 from clipinverter.ui.uploads import MAX_BYTES, checked
 from clipinverter.ui.whole_files import write_whole_results
 
-# Programs have a lane of their own: while one waits for a photo to be learned, the page goes on.
-QUEUE = {"concurrency_id": "edit", "concurrency_limit": 1}
-MAX_WAITING = 64
-PREVIEWS_ABOVE = 512  # pixels; smaller pictures are there at once
-
-
-MIX = DEFAULTS[:2] + DEFAULTS[3:]  # of /mix, where the wishes bring their strengths
+PLACES = {"Explore": explore.add, "Compare": compare.add, "Inspect": inspecting.add}
 
 
 class _Page(gr.Blocks):
@@ -28,13 +36,23 @@ class _Page(gr.Blocks):
 
         A plain HTTP request may leave out what has a default, as the client library does.
         """
-        defaults = {"edit": DEFAULTS, "compare": DEFAULTS, "mix": MIX}.get(block_fn.api_name, ())
+        defaults = endpoints.LEFT_OUT.get(block_fn.api_name, ())
         inputs = checked([*inputs, *defaults[len(inputs) :]], block_fn.inputs)
         return await super().preprocess_data(block_fn, inputs, *args, **options)
 
+    async def process_api(self, *args: Any, **options: Any) -> Any:
+        """Whatever goes wrong becomes a sentence; a result may also fail when it is written."""
+        try:
+            return await super().process_api(*args, **options)
+        except gr.Error:
+            raise
+        except Exception as error:
+            cause = error.__cause__ if isinstance(error, ComponentProcessingError) else error
+            raise gr.Error(str(api.sentence(cause)), print_exception=False) from None
+
 
 def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
-    """Builds the page and the endpoints `/edit`, `/mix` and `/compare`.
+    """Builds the page and the endpoints.
 
     Args:
         get_editor: called for every request; may block until the models are loaded.
@@ -46,93 +64,28 @@ def create_demo(get_editor: api.GetEditor, domain: Domain) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(hosting.DELETE_EVERY, hosting.DELETE_AFTER),
     ) as demo:
-        on = layout.draw(domain)
-        arrivals = [on.examples.load_input_event] if on.examples else []
-        if domain.examples:  # so that the first thing to see is an edit
-            arrivals.append(
-                demo.load(
-                    lambda: (str(domain.examples[0]), domain.suggestions[0]),
-                    outputs=[on.photo, on.prompt],
-                    queue=False,
-                    api_visibility="private",
-                )
-            )
-        editing.connect(on, get_editor, domain.image_size > PREVIEWS_ABOVE, arrivals)
-        inputs = _endpoint_inputs(on)
-        _connect_endpoints(inputs, get_editor)
-        compare.add(on, get_editor, inputs)
-    return demo.queue(max_size=MAX_WAITING)
+        layout.head(domain)
+        with gr.Tabs(selected="edit", elem_id="places") as tabs:
+            with gr.Tab("Edit", id="edit"):
+                on = layout.draw(domain)
+                ask = editing.connect(on, get_editor, domain, _arrivals(demo, on, domain))
+            for name, add in PLACES.items():
+                with gr.Tab(name, id=name.lower()) as tab:
+                    add(Place(on, tabs, tab, ask, get_editor, domain))
+        layout.about(domain)
+        inputs = endpoints.arguments()
+        endpoints.add(inputs, get_editor)
+        compare_endpoint.add(inputs, get_editor, on.download.GRADIO_CACHE)
+    translations.mark(demo)
+    take_turns(demo)
+    return demo
 
 
-def _endpoint_inputs(on: layout.Widgets) -> list[Any]:
-    """The arguments of an endpoint, in the order of `receive.Defaults`; names are the labels'."""
-    return [
-        on.photo,
-        on.prompt,
-        on.strength,
-        gr.Radio(["auto", "none"], value=DEFAULTS.align, label="align", visible=False),
-        on.paste,
-        gr.Number(DEFAULTS.face, precision=0, label="face", visible=False),
-        gr.Checkbox(DEFAULTS.tune, label="tune", visible=False),
-        gr.Checkbox(DEFAULTS.detail, label="detail", visible=False),
-    ]
-
-
-def _connect_endpoints(inputs: list[Any], get_editor: api.GetEditor) -> None:
-    """The same answers for programs: files instead of a page."""
-
-    def stream(receive: Callable[[], Request]) -> Iterator[tuple]:
-        try:
-            with api.refusals():
-                for got in api.answers(get_editor, receive()):
-                    yield got.before, got.after, got.info
-        except UserError as refusal:
-            raise gr.Error(str(refusal), print_exception=False) from None
-
-    def edit(
-        image: Any,
-        prompt: Any,
-        strength: Any = DEFAULTS.strength,
-        align: Any = DEFAULTS.align,
-        paste: Any = DEFAULTS.paste,
-        face: Any = DEFAULTS.face,
-        tune: Any = DEFAULTS.tune,
-        detail: Any = DEFAULTS.detail,
-    ) -> Iterator[tuple]:
-        given = Defaults(image, prompt or "", strength, align, paste, face, tune, detail)
-        yield from stream(lambda: receive(given))
-
-    def mix(
-        image: Any,
-        wishes: Any,
-        align: Any = DEFAULTS.align,
-        paste: Any = DEFAULTS.paste,
-        face: Any = DEFAULTS.face,
-        tune: Any = DEFAULTS.tune,
-        detail: Any = DEFAULTS.detail,
-    ) -> Iterator[tuple]:
-        given = Defaults(image, None, 1.0, align, paste, face, tune, detail)
-        yield from stream(lambda: receive(given, wishes=wishes_of(wishes)))
-
-    image, _, _, *others = inputs
-    wishes = gr.JSON(label="wishes", visible=False)
-    for call, arguments, said in (
-        (edit, inputs, text.ENDPOINT),
-        (mix, [image, wishes, *others], text.MIX),
-    ):
-        gr.Button(visible=False).click(
-            call,
-            arguments,
-            [
-                gr.Image(label="before", format="png", visible=False),
-                gr.Image(label="after", format="png", visible=False),
-                gr.JSON(label="info", visible=False),
-            ],
-            preprocess=False,
-            api_name=call.__name__,
-            api_description=said,
-            **QUEUE,
-        )
+def _arrivals(demo: gr.Blocks, on: layout.Widgets, domain: Domain) -> list[Any]:
+    """Events after which there is another photo: an example is chosen, or the page opens with one."""
+    if not domain.examples:
+        return []
+    return [on.examples.load_input_event, memory.connect(demo, on, domain)]
 
 
 def launch_options() -> dict[str, Any]:
@@ -151,6 +104,10 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "show_error": False,
         "app_kwargs": strangers.app_options(),
+        "pwa": True,
+        "favicon_path": style.ICON,
+        "mcp_server": find_spec("mcp") is not None,
+        "i18n": translations.texts(),
     }
     if port := hosting.check_ports():
         options["server_port"] = port

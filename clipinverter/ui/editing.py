@@ -6,9 +6,22 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from clipinverter.domains import Domain
 from clipinverter.errors import UserError
 from clipinverter.photo.load import load_photo
-from clipinverter.ui import api, layout, learning, shown, stage, text
+from clipinverter.request import check_prompt
+from clipinverter.ui import (
+    api,
+    downloads,
+    history,
+    layout,
+    learning,
+    memory,
+    shown,
+    stage,
+    text,
+    wishing,
+)
 from clipinverter.ui.pointing import Pointing, numbered
 from clipinverter.ui.previews import streamed
 from clipinverter.ui.shown import Update
@@ -18,17 +31,22 @@ from clipinverter.ui.uploads import path_of
 QUEUE = {"concurrency_id": "compute", "concurrency_limit": 1}
 PROGRESS = gr.Progress()
 STEPS = 10  # of a first edit
+PREVIEWS_ABOVE = 512  # pixels; smaller pictures are there at once
+CHANGES = """(on) => document.querySelector("#result .frame").classList.toggle("changes", on)"""
 
 
 def connect(
-    on: layout.Widgets, get_editor: api.GetEditor, previews: bool, arrivals: Sequence[Any]
-) -> None:
+    on: layout.Widgets, get_editor: api.GetEditor, domain: Domain, arrivals: Sequence[Any]
+) -> Callable[[Any], Any]:
     """Brings photo, words and strength to life.
 
     Args:
-        previews: pictures are so large that a small one comes first.
         arrivals: events after which `on.photo` holds another photo, beside those of its own.
+
+    Returns:
+        What runs an edit after an event, as if somebody had asked for it.
     """
+    examples = memory.digests(domain)
 
     def take(file: Any) -> Any:
         try:
@@ -38,15 +56,17 @@ def connect(
             return gr.skip()
 
     def show(given: Update, progress: gr.Progress = PROGRESS) -> Update:
-        return _respond(on, get_editor, given, _steps(progress))
+        changed = _respond(on, get_editor, given, _steps(progress))
+        return changed | memory.keep(on, given, examples)
 
     def show_early(given: Update, progress: gr.Progress = PROGRESS) -> Iterator[Update]:
         """The same with the preview first."""
         yield from streamed(lambda give: _respond(on, get_editor, given, _steps(progress), give))
+        yield memory.keep(on, given, examples)
 
     def live(given: Update) -> Update:
         """While the slider moves: the picture alone. What can't be shown waits for the release."""
-        if given[on.paste] or not given[on.photo] or not (given[on.prompt] or "").strip():
+        if given[on.paste] or not given[on.photo] or not wishing.wishes(on, given):
             return {on.status: gr.skip()}
         try:
             with api.refusals():
@@ -62,7 +82,8 @@ def connect(
             return {on.status: gr.skip()}
 
     def look(given: Update, progress: gr.Progress = PROGRESS) -> Update:
-        return _look(on, get_editor, given, _steps(progress))
+        changed = _look(on, get_editor, given, _steps(progress))
+        return changed | memory.keep(on, given, examples)
 
     def tap(given: Update, event: gr.SelectData, progress: gr.Progress = PROGRESS) -> Update:
         x, y = event.index
@@ -82,7 +103,7 @@ def connect(
         changed = {on.align: "auto"} if given[on.align] == "eyes" else {}
         return changed | {
             on.status: text.status(line, stale=True),
-            on.download: gr.DownloadButton(value=None, interactive=False),
+            **shown.downloads(on),
             on.face: 0,
             on.pointing: Pointing(),
             **shown.learning(on, ""),
@@ -93,14 +114,20 @@ def connect(
         given[on.visit].begin()
         return shown.learning(on, "")
 
-    inputs = {
-        on.photo, on.prompt, on.strength, on.align, on.pointing, on.face, on.paste, on.plain, on.visit
-    }  # fmt: skip
+    inputs = wishing.inputs(on) | {
+        on.photo,
+        on.align,
+        on.pointing,
+        on.face,
+        on.paste,
+        on.plain,
+        on.visit,
+    }
     plain = {"preprocess": False, "api_visibility": "private"}
     common = QUEUE | plain | {
         "outputs": [
             on.result, on.status, on.info, on.crop, on.download, on.align, on.pointing, on.pick,
-            on.face, on.learning, on.stop, on.again,
+            on.face, on.learning, on.stop, on.again, on.kept, *on.saves.values(), *history.widgets(on),
         ],
         "trigger_mode": "always_last",
         "show_progress_on": on.status,
@@ -108,7 +135,8 @@ def connect(
     at_once = plain | {
         "queue": False,
         "outputs": [
-            on.status, on.download, on.align, on.face, on.pointing, on.learning, on.stop, on.again
+            on.status, on.download, on.align, on.face, on.pointing, on.learning, on.stop, on.again,
+            *on.saves.values(),
         ],
         "show_progress": "hidden",
     }  # fmt: skip
@@ -116,16 +144,20 @@ def connect(
     def then_look_and_learn(event: Any) -> None:
         learning.after(event.then(look, inputs, **common), on, get_editor)
 
-    ask = show_early if previews else show
-    gr.on([on.prompt.submit, on.strength.release, on.paste.input], ask, inputs, **common)
-    on.strength.input(
-        live, inputs, [on.result, on.status], trigger_mode="always_last", show_progress="hidden",
-        **plain, **QUEUE,
+    answer = show_early if domain.image_size > PREVIEWS_ABOVE else show
+
+    def ask(event: Any) -> Any:
+        return event.then(answer, inputs, **common)
+
+    submits = [row.prompt.submit for row in on.wishes] + [row.strength.release for row in on.wishes]
+    gr.on([*submits, on.paste.input], answer, inputs, **common)
+    gr.on(
+        [row.strength.input for row in on.wishes], live, inputs, [on.result, on.status],
+        trigger_mode="always_last", show_progress="hidden", **plain, **QUEUE,
     )  # fmt: skip
-    fill = on.chips.click(
-        lambda sample: sample[0], on.chips, on.prompt, queue=False, api_visibility="private"
-    )
-    fill.then(ask, inputs, **common)
+    wishing.connect(on, domain, ask)
+    downloads.connect(on, get_editor, inputs, **QUEUE)
+    on.changes.input(None, on.changes, None, js=CHANGES, api_visibility="private")
 
     again = gr.on([on.align.input, on.face.input, on.plain.input], begin_again, inputs, **at_once)
     then_look_and_learn(again)
@@ -135,7 +167,9 @@ def connect(
     then_look_and_learn(gr.on([on.photo.upload, on.photo.clear], begin, inputs, **at_once))
     for arrival in (taken, *arrivals):
         then_look_and_learn(arrival.then(begin, inputs, **at_once))
+    history.connect(on, then_look_and_learn)
     learning.connect(on, get_editor)
+    return ask
 
 
 def _respond(
@@ -149,6 +183,8 @@ def _respond(
     visit = given[on.visit]
     try:
         with api.refusals():
+            if not wishing.wishes(on, given):
+                check_prompt("")
             opened, changed = _answered(on, get_editor, given, on_step, None, give)
     except UserError as error:
         visit.drawn = None
@@ -181,7 +217,7 @@ def _answered(
         if visit.asked is request:  # there is nothing to learn of it
             visit.asked = before
         raise
-    return opened, shown.answer(on, request, got)
+    return opened, shown.answer(on, visit, opened, got)
 
 
 def _look(
@@ -194,7 +230,6 @@ def _look(
     if not given[on.photo]:
         return shown.nothing_to_point_at(on) | {on.status: text.status(text.START, stale=True)}
     pointing = given[on.pointing]
-    given = given | {on.prompt: (given[on.prompt] or "").strip() or None}
     try:
         with api.refusals():
             photo = load_photo(path_of(given[on.photo]))

@@ -13,6 +13,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +30,9 @@ DELETE_EVERY, DELETE_AFTER = 15 * 60, 60 * 60  # seconds
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 log = logging.getLogger(__name__)
+
+before_sigterm_ends: list[Callable[[], None]] = []
+"""What to do first, in a second or so, when SIGTERM ends the process."""
 
 
 class HostError(UserError):
@@ -159,8 +163,12 @@ def _clean(folder: Path) -> None:
 
 def _end(folder: Path, number: int) -> NoReturn:
     """Ends at once, whatever else runs: an edit would go on for seconds."""
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(128 + number)
+    try:
+        for act in before_sigterm_ends:
+            act()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(128 + number)
 
 
 def _port(name: str) -> int | None:

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from clipinverter.domains import Domain
-from clipinverter.request import MAX_STRENGTH
-from clipinverter.ui import stage, text
+from clipinverter.ui import history, memory, stage, text, wishing
 from clipinverter.ui.pointing import Pointing
 from clipinverter.ui.visit import Visit
 
@@ -21,8 +20,17 @@ class Widgets(NamedTuple):
     photo: gr.Image
     upload: gr.UploadButton
     examples: "gr.Examples | None"
-    prompt: gr.Textbox
-    chips: gr.Dataset
+    wishes: tuple[wishing.Row, ...]
+    prompt: gr.Textbox  # of the first wish
+    strength: gr.Slider
+    count: gr.State
+    add: gr.Button
+    surprise: gr.Button
+    chips: gr.HTML
+    strip: gr.HTML
+    undo: gr.Button
+    redo: gr.Button
+    keep: gr.Button
     align: gr.Radio
     pointing: gr.State
     pick: gr.Image
@@ -33,28 +41,29 @@ class Widgets(NamedTuple):
     learning: gr.HTML
     stop: gr.Button
     again: gr.Button
-    strength: gr.Slider
+    changes: gr.Checkbox
     status: gr.HTML
     download: gr.DownloadButton
+    saves: dict[str, gr.Button]
+    ready: gr.DownloadButton
+    saved: gr.Textbox
+    kept: gr.BrowserState
+    address: gr.Textbox
     crop: gr.Image
     info: gr.JSON
     visit: gr.State
 
 
 def draw(domain: Domain) -> Widgets:
-    """Draws the page into the current `gr.Blocks`."""
-    intro = text.INTRO if domain.aligned else text.INTRO_WITHOUT_FACES
-    gr.HTML(f"<h1>CLIPInverter</h1><p>{intro}</p>", elem_id="head", padding=False)
+    """Draws the place Edit into the current tab; `crop` and `info` are for Inspect to render."""
     drawn: dict[str, object] = {}
     with gr.Row(elem_id="main"):
         with gr.Column(scale=13, min_width=320, elem_id="stage-column"):
             drawn |= _stage()
         with gr.Column(scale=8, min_width=320, elem_id="controls"):
-            drawn |= _pointing() | _files() | _words(domain)
+            drawn |= _pointing() | _files() | wishing.draw(domain) | history.draw()
             drawn |= _photo(domain) | _options(domain)
-    gr.Markdown(f"{domain.note} {text.PRIVACY}", elem_id="note")
-    with gr.Accordion("Details", open=False, elem_id="details"):
-        drawn |= _details()
+    drawn |= memory.draw() | _details()
     visit = gr.State(Visit(), delete_callback=Visit.leave)
     return Widgets(**drawn, pointing=gr.State(Pointing()), visit=visit)
 
@@ -91,34 +100,16 @@ def _files() -> dict[str, object]:
             scale=2, min_width=150, elem_id="upload",
         )  # fmt: skip
         download = gr.DownloadButton("Download", interactive=False, size="md", min_width=100)
-    return {"upload": upload, "download": download}
-
-
-def _words(domain: Domain) -> dict[str, object]:
-    prompt = gr.Textbox(
-        label="How should the person look?" if domain.aligned else "How should it look?",
-        placeholder=domain.suggestions[0] if domain.suggestions else "",
-        submit_btn="Edit",
-        lines=1,
-        max_lines=4,
-        elem_id="prompt",
-    )
-    strength = gr.Slider(
-        0,
-        MAX_STRENGTH,
-        value=1,
-        step=0.05,
-        label="Strength",
-        info="0: no change · 1: normal · 2: exaggerated",
-        elem_id="strength",
-    )
-    chips = gr.Dataset(
-        components=[gr.Textbox(visible=False)],
-        samples=[[suggestion] for suggestion in domain.suggestions],
-        label="Suggestions",
-        elem_id="chips",
-    )
-    return {"prompt": prompt, "strength": strength, "chips": chips}
+    with gr.Row(elem_id="saving"):
+        saves = {
+            name: gr.Button(
+                label, interactive=False, size="sm", min_width=60, elem_id=f"save-{name}"
+            )
+            for name, label in (("pair", "Before + after"), ("gif", "GIF"), ("mp4", "MP4"))
+        }
+        ready = gr.DownloadButton("Ready", visible="hidden", elem_id="ready")
+    saved = gr.Textbox(visible=False)
+    return {"upload": upload, "download": download, "saves": saves, "ready": ready, "saved": saved}
 
 
 def _photo(domain: Domain) -> dict[str, object]:
@@ -166,20 +157,40 @@ def _options(domain: Domain) -> dict[str, object]:
         value=False,
         elem_id="plain",
     )
-    return {"align": align, "paste": paste, "plain": plain}
+    changes = gr.Checkbox(
+        label="Show what changed",
+        info="Bright where the edit differs from your photo",
+        value=False,
+        elem_id="changes",
+    )
+    return {"align": align, "paste": paste, "plain": plain, "changes": changes}
+
+
+def head(domain: Domain) -> None:
+    """Draws the name of the page and what it is for."""
+    with gr.Row(elem_id="top"):
+        gr.HTML("<h1>CLIPInverter</h1>", elem_id="head", padding=False)
+        gr.Markdown(text.INTRO if domain.aligned else text.INTRO_WITHOUT_FACES, elem_id="intro")
+
+
+def about(domain: Domain) -> None:
+    """Draws the footer: what happens to pictures, what to expect of the model, how it works."""
+    with gr.Accordion("About", open=False, elem_id="about"):
+        gr.Markdown(domain.note)
+        gr.Markdown(text.PRIVACY)
+        gr.Markdown(text.HOW_IT_WORKS)
 
 
 def _details() -> dict[str, object]:
-    with gr.Row():
-        crop = gr.Image(
-            label="What the encoder sees",
-            format="png",
-            interactive=False,
-            height=260,
-            buttons=[],
-            alt_text="The aligned cut-out of the picture",
-            min_width=260,
-        )
-        info = gr.JSON(label="Stages and times (ms)", min_width=260)
-    gr.Markdown(text.HOW_IT_WORKS)
+    crop = gr.Image(
+        label="What the encoder sees",
+        format="png",
+        interactive=False,
+        height=260,
+        buttons=[],
+        alt_text="The aligned cut-out of the picture",
+        min_width=260,
+        render=False,
+    )
+    info = gr.JSON(label="Stages and times (ms)", min_width=260, render=False)
     return {"crop": crop, "info": info}

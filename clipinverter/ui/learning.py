@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from clipinverter.errors import UserError
-from clipinverter.ui import api, layout, shown, text
+from clipinverter.ui import api, history, layout, shown, text
 from clipinverter.ui.shown import Update
 from clipinverter.ui.visit import Visit
 
@@ -35,9 +35,12 @@ def after(event: Any, on: layout.Widgets, get_editor: api.GetEditor) -> None:
         yield {on.again: gr.skip()}
 
     outputs = [
-        on.result, on.status, on.info, on.crop, on.download, on.learning, on.stop, on.again
+        on.result, on.status, on.info, on.crop, on.download, on.learning, on.stop, on.again,
+        *on.saves.values(), *history.widgets(on),
     ]  # fmt: skip
-    event.then(learn, on.visit, outputs, trigger_mode="multiple", **PRIVATE, **QUEUE)
+    # While others are first, the framework shows the place in the queue and the time.
+    shown_on = {"show_progress": "minimal", "show_progress_on": on.learning}
+    event.then(learn, on.visit, outputs, trigger_mode="multiple", **PRIVATE | shown_on, **QUEUE)
 
 
 def connect(on: layout.Widgets, get_editor: api.GetEditor) -> None:
@@ -83,7 +86,7 @@ def _learn(on: layout.Widgets, get_editor: api.GetEditor, visit: Visit) -> Itera
                 opened = api.open_request(get_editor, asked)
                 got = api.answer(opened, opened.learned or opened.inversion)
                 if asked is visit.asked and not stop.is_set():
-                    yield shown.answer(on, asked, got, slowly=True)
+                    yield shown.answer(on, visit, opened, got, slowly=True)
                     break
     except UserError as error:
         if visit.stop is stop:

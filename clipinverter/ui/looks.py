@@ -43,13 +43,25 @@ def _comparison(editor: "Editor") -> "Comparison":
     return Comparison(editor)
 
 
-def looks(get_editor: api.GetEditor, request: Request, stop: Event | None = None) -> Iterator[Look]:
-    """The comparison from the first look to the last one. Raises UserError."""
+def looks(
+    get_editor: api.GetEditor,
+    request: Request,
+    stop: Event | None = None,
+    styleclip: Any = None,
+) -> Iterator[Look]:
+    """The comparison from the first look to the last one. Raises UserError.
+
+    styleclip: settings of StyleCLIP's methods as `settings.adjusted` takes them; None: the model's own.
+    """
     from clipinverter.methods.base import Stopped
     from clipinverter.methods.comparison import Card
     from clipinverter.methods.latent_mapper import trained_prompts
+    from clipinverter.methods.settings import adjusted, settings_of
 
     stop = stop or Event()
+    settings = None
+    if styleclip is not None:
+        settings = adjusted(settings_of(get_editor().models.domain), styleclip)
     opened = api.open_request(get_editor, request)
     inversion = opened.inversion
     if opened.learnable:
@@ -75,7 +87,7 @@ def looks(get_editor: api.GetEditor, request: Request, stop: Event | None = None
 
     comparison = _comparison(opened.editor)
     trained = tuple(trained_prompts(comparison.methods["mapper"].folder))
-    run = comparison.run(inversion, request.prompt, request.strength, stop)
+    run = comparison.run(inversion, request.prompt, request.strength, stop, settings)
     try:
         for cards in run:
             seen = {card.method: after(card) for card in cards}

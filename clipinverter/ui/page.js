@@ -18,7 +18,7 @@
   label();
   new MutationObserver(label).observe(document.body, { childList: true, subtree: true });
   document.addEventListener("keyup", (event) => {
-    if (event.target.matches("#strength input[type=range]") && event.key !== "Tab") {
+    if (event.target.matches(".strength input[type=range]") && event.key !== "Tab") {
       event.target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
     }
   });

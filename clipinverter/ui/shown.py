@@ -15,24 +15,25 @@ from clipinverter.photo.align import NoFaceError
 from clipinverter.photo.load import PhotoError, load_photo
 from clipinverter.photo.metadata import save_png
 from clipinverter.request import Request
-from clipinverter.ui import api, layout, stage, text
+from clipinverter.ui import api, history, layout, stage, text, wishing
 from clipinverter.ui.pointing import Point, Pointing, to_tap
 from clipinverter.ui.receive import DEFAULTS, receive
 from clipinverter.ui.understood import chips
 from clipinverter.ui.uploads import UploadError, path_of
+from clipinverter.ui.visit import Visit
 
 Update = dict[Any, Any]
 PREVIEW = 192  # pixels of the small picture while a face is learned
 
 
 def requested(on: layout.Widgets, given: Update) -> Request:
-    """The request that the page's inputs describe. Raises UserError."""
+    """The request that the page's inputs describe; without any words, for the unedited photo. Raises UserError."""
     own = not given[on.plain]
     values = DEFAULTS._replace(
-        image=given[on.photo], prompt=given[on.prompt], strength=given[on.strength],
-        align=given[on.align], paste=given[on.paste], face=given[on.face], tune=own, detail=own,
+        image=given[on.photo], align=given[on.align], paste=given[on.paste], face=given[on.face],
+        tune=own, detail=own,
     )  # fmt: skip
-    return receive(values, given[on.pointing].eyes)
+    return receive(values, given[on.pointing].eyes, wishing.wishes(on, given))
 
 
 def pictures(
@@ -41,7 +42,9 @@ def pictures(
     """The pair on the stage, and what is said of it: enough while the strength slider moves."""
     before = got.before if request.paste else got.crop
     return {
-        on.result: stage.pair(on.result, before, got.after, slowly=slowly),
+        on.result: stage.pair(
+            on.result, before, got.after, slowly=slowly, caption=text.described(request.wishes)
+        ),
         on.status: text.status(
             text.describe_result(got.info), text.notes(got.info), chips=chips(got.info)
         ),
@@ -49,7 +52,7 @@ def pictures(
 
 
 def answer(
-    on: layout.Widgets, request: Request, got: api.Answer, *, slowly: bool = False
+    on: layout.Widgets, visit: Visit, opened: api.Opened, got: api.Answer, *, slowly: bool = False
 ) -> Update:
     """All that an answer changes on the page."""
     folder = Path(on.download.GRADIO_CACHE) / secrets.token_hex(16)
@@ -57,11 +60,23 @@ def answer(
     path = str(folder / text.file_name(got.info))
     on.download.temp_files.add(path)  # deleted in time even if its reader has left
     save_png(got.after, path)
-    return pictures(on, request, got, slowly=slowly) | {
-        on.info: got.info,
-        on.crop: got.crop,
-        on.download: gr.DownloadButton(value=path, interactive=True),
-    }
+    kept = history.add(on, visit, opened, got, path)
+    return (
+        pictures(on, opened.request, got, slowly=slowly)
+        | kept
+        | downloads(on, path)
+        | {
+            on.info: got.info,
+            on.crop: got.crop,
+        }
+    )
+
+
+def downloads(on: layout.Widgets, path: str | None = None) -> Update:
+    """The buttons that save: for a result in a file, or off."""
+    active = path is not None
+    saves = {button: gr.Button(interactive=active) for button in on.saves.values()}
+    return saves | {on.download: gr.DownloadButton(value=path, interactive=active)}
 
 
 def refusal(on: layout.Widgets, given: Update, error: UserError) -> Update:
@@ -72,7 +87,7 @@ def refusal(on: layout.Widgets, given: Update, error: UserError) -> Update:
         changed = ask_for_eyes(on, load_photo(path_of(given[on.photo])))
     stale = isinstance(error, PhotoError | UploadError)
     if stale:
-        changed |= {on.download: gr.DownloadButton(value=None, interactive=False)}
+        changed |= downloads(on)
     return {on.status: text.status(str(error), notes, failed=True, stale=stale), **changed}
 
 

@@ -28,10 +28,10 @@ HTML = """
   <p class="empty">%(empty)s</p>
   <img class="before" alt="Before the edit%(by)s" hidden draggable="false">
   <img class="after" alt="After the edit%(by)s" hidden draggable="false">
-  <i class="line" hidden></i>
+  <i class="line" hidden></i><p class="caption" hidden></p>
   <span class="tag left" hidden>%(left)s</span><span class="tag right" hidden>%(right)s</span>
   <input type="range" min="0" max="100" step="1" value="%(divider)s" hidden
-    aria-label="Divider%(by)s: how much of “%(left)s” shows. Hold the space bar to see all of it.">
+    aria-label="Divider%(by)s: how much of “%(left)s” shows. Hold the picture or the space bar to see all of it.">
 </div>
 """
 
@@ -48,6 +48,22 @@ divider.addEventListener("keydown", (event) => {
 divider.addEventListener("keyup", () => peek(false));
 divider.addEventListener("blur", () => peek(false));
 place();
+// Pressing and holding shows the photo, and leaves the divider where it was.
+let held = 0, from = null;
+const release = () => { clearTimeout(held); from = null; peek(false); };
+divider.addEventListener("pointerdown", (event) => {
+  const before = divider.value;
+  from = { x: event.clientX, y: event.clientY };
+  clearTimeout(held);
+  held = setTimeout(() => { divider.value = before; place(); peek(true); }, 350);
+});
+divider.addEventListener("pointermove", (event) => {
+  if (!from || Math.hypot(event.clientX - from.x, event.clientY - from.y) < 8) return;
+  clearTimeout(held);
+  peek(false);
+});
+for (const end of ["pointerup", "pointercancel"]) divider.addEventListener(end, release);
+divider.addEventListener("contextmenu", (event) => { if (from) event.preventDefault(); });
 const ready = async (url) => {
   const image = new Image();
   image.src = url;
@@ -69,6 +85,7 @@ const show = async () => {
   if (before.src !== value.before.url) before.src = value.before.url;
   if (after.src !== value.after.url) after.src = value.after.url;
   frame.querySelectorAll("[hidden]").forEach((part) => { part.hidden = false; });
+  frame.querySelector(".caption").textContent = value.caption;
   frame.removeAttribute("aria-busy");
 };
 watch("value", show);
@@ -93,18 +110,24 @@ def draw(left: str, right: str, empty: str = "", by: str = "", **options: Any) -
 
 
 def pair(
-    stage: gr.HTML, before: Image.Image, after: Image.Image, *, slowly: bool = False
+    stage: gr.HTML,
+    before: Image.Image,
+    after: Image.Image,
+    *,
+    slowly: bool = False,
+    caption: str = "",
 ) -> dict[str, Any]:
     """What a stage shows. The pictures need not be of one size.
 
     Args:
         slowly: the picture after the edit replaces an earlier one by a cross-fade.
+        caption: what is written on the picture in talk mode.
     """
-    files = {"before": _file(stage, before), "after": _file(stage, after)}
-    return files | {"fade": slowly}
+    files = {"before": picture_file(stage, before), "after": picture_file(stage, after)}
+    return files | {"fade": slowly, "caption": caption}
 
 
-def _file(stage: gr.HTML, image: Image.Image) -> dict[str, Any]:
+def picture_file(stage: gr.HTML, image: Image.Image) -> dict[str, Any]:
     """The file of a picture. The same pixels have the same file, so that browsers keep it."""
     buffer = io.BytesIO()
     fitted(image).save(buffer, "JPEG", quality=QUALITY, subsampling=0)

@@ -4,6 +4,7 @@ A page of another origin can make a visitor's browser send requests here, even w
 visitor can reach the server. Browsers say so in `Origin`, and such requests are refused.
 """
 
+import logging
 import os
 from collections.abc import Collection
 from typing import Any
@@ -14,10 +15,25 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from clipinverter.ui import text
+from clipinverter.ui.bounds import Bounds
+
+log = logging.getLogger(__name__)
+
+
+class NoMonitoring:
+    """ASGI middleware: the API panel asks for statistics; the server keeps none, and says so without an error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and scope["path"].endswith("/monitoring/summary")
+        app: ASGIApp = JSONResponse({"functions": {}}) if asked else self.app
+        await app(scope, receive, send)
 
 
 class RefuseForeignOrigins:
@@ -60,10 +76,15 @@ def allowed_origins() -> frozenset[str]:
 def app_options() -> dict[str, Any]:
     """What the web application is created with, for `launch(app_kwargs=…)`."""
     return {
-        "middleware": [Middleware(RefuseForeignOrigins, allowed=allowed_origins())],
+        "middleware": [
+            Middleware(RefuseForeignOrigins, allowed=allowed_origins()),
+            Middleware(Bounds),
+            Middleware(NoMonitoring),
+        ],
         "exception_handlers": {
             FnIndexInferError: _no_endpoint,
             HTTPException: _refused,
+            OSError: _no_room,
             Exception: _went_wrong,
         },
     }
@@ -79,6 +100,12 @@ async def _refused(request: Request, error: HTTPException) -> JSONResponse:
     return JSONResponse(
         {"detail": text.QUEUE_FULL if full else error.detail}, error.status_code, error.headers
     )
+
+
+async def _no_room(request: Request, error: OSError) -> PlainTextResponse:
+    """A full disk, in most cases; the reason names files."""
+    log.error("The server can't write or read: %s", error)
+    return PlainTextResponse(text.NO_ROOM, 507)
 
 
 async def _went_wrong(request: Request, error: Exception) -> JSONResponse:

@@ -1,11 +1,15 @@
 """How the page looks: a quiet theme, a little CSS, and labels that the components lack."""
 
+import os
 from pathlib import Path
 
 import gradio as gr
 
 HERE = Path(__file__).parent
+ICON = str(HERE / "icon.svg")
 SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
+TALK = """{ window.opening = location.search; const asked = new URLSearchParams(location.search).get("talk");
+  document.documentElement.classList.toggle("talk", asked === null ? %s : asked === "1"); }"""
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
@@ -55,10 +59,21 @@ def theme() -> gr.themes.Base:
 
 
 def head() -> str:
-    """The page's own style sheet. In the head it is there before the page is drawn, so nothing jumps."""
-    return f"<style>{(HERE / 'page.css').read_text(encoding='utf-8')}</style>"
+    """The page's own style sheets. In the head they are there before the page is drawn, so nothing jumps.
+
+    So are the address, before the page changes it, and talk mode, which TALK=1 in the environment or
+    `?talk=1` in the address asks for.
+    """
+    always = "true" if os.environ.get("TALK") == "1" else "false"
+    styles = "".join(_read("page.css", "edit.css", "places.css"))
+    return f"<style>{styles}</style><script>{TALK % always}</script>"
 
 
 def script() -> str:
     """What runs once when the page is open."""
-    return (HERE / "page.js").read_text(encoding="utf-8")
+    parts = (f"({part})();" for part in _read("page.js", "edit.js", "places.js"))
+    return f"() => {{ {''.join(parts)} }}"
+
+
+def _read(*names: str) -> list[str]:
+    return [(HERE / name).read_text(encoding="utf-8") for name in names]

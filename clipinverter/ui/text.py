@@ -1,11 +1,11 @@
 """The words of the page: everything that a visitor reads about a result."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from clipinverter.request import turned
+from clipinverter.request import Wish, opposite, turned
 from clipinverter.ui.understood import about
 
 INTRO = "Say in words how the person should look, and drag the slider to make your words act more or less."
@@ -53,6 +53,22 @@ ENDPOINT = (
     "photo is learned; the last answer is the edit."
 )
 
+EXPLORE_ENDPOINT = (
+    "Edits one portrait by several prompts at several strengths. image: as for edit. prompts: a list "
+    'of at most 12 texts, e.g. ["a smiling woman", "a bald man"]. strengths: a list of at most 4 '
+    "numbers from -2 to 2. align: as for edit. Streams; the last answer has all edits: a "
+    "sheet of the pictures, and for each "
+    "prompt and strength the CLIP cosine with the prompt without and with the edit and the cosine of the "
+    "identity features, or an `error`. The photo is learned first, which takes seconds, once."
+)
+INSPECT_ENDPOINT = (
+    'Says what happens inside an edit. image, prompt, strength, align: as for edit. parts: "both", or '
+    '"adapter" or "remapper" alone. levels: the levels of the adapter that act, of "coarse", "medium" '
+    'and "fine". Returns the picture and as JSON the size of the residual by row of W+, the '
+    "remapper's pull and lambda by row, the adapter's gamma and beta by channel, and figures: PSNR and "
+    "identity against the photo, and the CLIP cosine with the prompt. Draws with what was learned of "
+    "the photo if an edit has learned it; otherwise with the published model."
+)
 MIX = (
     "Edits a portrait by up to three wishes at once. wishes: a list such as "
     '[{"prompt": "red hair", "strength": 1}, {"prompt": "a smiling face", "strength": -0.5}], where '
@@ -66,6 +82,7 @@ NO_PICTURE = "Please add a picture first: upload one, or choose an example."
 PICTURE_GONE = (
     "This picture was not uploaded to this server or is no longer there. Please add it again."
 )
+TOO_MUCH = "This request is too large. Pictures are uploaded first, see the API page."
 TOO_LARGE = "This file is too large. Please send at most 20 MB."
 UNKNOWN_ALIGN = (
     'Align must be "auto" (find the face) or "none" (the picture is cropped to the face).'
@@ -77,6 +94,8 @@ UNKNOWN_WISHES = (
     'Wishes must be a list such as [{"prompt": "red hair", "strength": 1}], one to three of them.'
 )
 UNKNOWN_DETAIL = "Detail must be true (keep what the model can't draw of the photo) or false."
+UNEDITED = "Without words"
+FILMING = "drawing the film"
 PICK_FACE = "Tap the face to edit"
 PICK_EYES = "Tap both eyes of the face"
 TAP_EYES = "Please tap both eyes in the picture."
@@ -93,9 +112,23 @@ REMEMBERED = "Ready (remembered): edits change your own photo."
 NOTHING_TO_LEARN = "Ready: the model draws this picture well without learning it."
 PLAIN = "The plain model, as published: it draws a look-alike of your photo."
 KEPT = "We kept the sketch."
+
+# What the other places say.
+NO_PHOTO_YET = "There is no photo yet. Choose one in Edit."
+NO_WORDS_YET = "Describe a change in Edit first."
+OUTDATED = "Outdated: the photo, the prompt or the strength has changed since. Run it again."
+ON_THIS_FACE = "Edits of this photo"
+OTHER_PHOTO = "Outdated: these pictures are of another photo. Run it again."
+LEARNING_FIRST = "Learning this face first: {percent} %"
+WORKING = "Working …"
+INSPECTED = "These are the parts of the edit."
+NOT_SAVED_HERE = "This picture was not saved by this page: it carries no prompt and no strength."
+OTHER_LATENTS = "These latents were saved by another model, or they are damaged."
+UNKNOWN_PROMPTS = "Prompts and strengths must be lists."
+
 NO_MAPPER = "These words have no network of their own, and this method needs one."
-TRY_INSTEAD = "It has one for {prompts}."
-NO_ENDPOINT = "There is no such endpoint; there are /edit, /mix and /compare."
+TRY_INSTEAD = "It has others: choose one above."
+NO_ENDPOINT = "There is no such endpoint; there are /edit, /mix, /explore, /inspect and /compare."
 FOREIGN_ORIGIN = (
     "Pages of other origins may not use this server. Whoever runs it can allow an origin by the "
     "environment variable ALLOWED_ORIGINS."
@@ -106,6 +139,10 @@ NO_WEIGHTS = (
     "reason in its log."
 )
 NO_ROOM = "The server has no room for this picture at the moment. Please try again later."
+TOO_MANY_WAITING = (
+    "You have asked for a lot already. Wait until some of it is done, then try again."
+)
+ENDING = "The server is being stopped or restarted. Please try again in a minute."
 QUEUE_FULL = "Many people are editing. Try again in a minute."
 TRUNCATED = "The prompt is longer than the text model reads, so its end was ignored."
 
@@ -151,8 +188,11 @@ def notes(info: Mapping[str, Any]) -> list[str]:
     """What there is to say beyond `describe_result`."""
     found = [several_faces(info["faces"])] if (info.get("faces") or 0) > 1 else []
     found += [turned(info["turned"])] if info.get("turned") else []
-    found += [TRUNCATED] if info.get("truncated") else []
-    return [*about(info), describe_run(info), *found]
+    if away := opposite([Wish(*wish) for wish in wishes_of(info)]):
+        found.append(away)
+    return [*about(info), describe_run(info), *found] + (
+        [TRUNCATED] if info.get("truncated") else []
+    )
 
 
 def several_faces(count: int) -> str:
@@ -164,7 +204,27 @@ def describe_result(info: Mapping[str, Any]) -> str:
     """What is to be seen, in one line. `info` as for `describe_run`."""
     if "prompt" not in info:
         return LEARNED if info.get("tuned") else INVERTED
-    return f"“{info['prompt']}”, strength {info['strength']:g}"
+    return described(wishes_of(info))
+
+
+def wishes_of(info: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Words and strengths of an edit; `info` as for `describe_run`."""
+    if "wishes" in info:
+        return [(wish["prompt"], wish["strength"]) for wish in info["wishes"]]
+    return [(info["prompt"], info["strength"])] if "prompt" in info else []
+
+
+def described(wishes: Sequence[tuple[str, float]]) -> str:
+    """Words with their strengths, in one line; empty without any."""
+    if len(wishes) == 1:
+        ((words, strength),) = wishes
+        return f"“{words}”, strength {percent(strength)}"
+    return " · ".join(f"“{words}” {percent(strength)}" for words, strength in wishes)
+
+
+def percent(strength: float) -> str:
+    """A strength as people read it, e.g. 100 % or −50 %."""
+    return f"{round(100 * strength)} %".replace("-", "−")
 
 
 def status(
@@ -212,8 +272,12 @@ def file_name(info: Mapping[str, Any]) -> str:
     """What a downloaded picture is called, e.g. clipinverter-red-hair-100.png."""
     if "prompt" not in info:
         return "clipinverter.png"
-    words = "-".join(re.findall(r"[a-z0-9]+", info["prompt"].lower()))[:60].strip("-")
-    return f"clipinverter-{words or 'edit'}-{round(100 * info['strength'])}.png"
+    parts = []
+    for prompt, strength in wishes_of(info):
+        words = "-".join(re.findall(r"[a-z0-9]+", prompt.lower()))[:60].strip("-") or "edit"
+        away = "minus-" if strength < 0 else ""
+        parts.append(f"{words}-{away}{abs(round(100 * strength))}")
+    return f"clipinverter-{'-'.join(parts)}.png"
 
 
 def _grouped(stages: Mapping[str, float]) -> dict[str, float]:

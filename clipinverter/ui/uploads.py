@@ -50,7 +50,8 @@ def checked(values: Sequence[Any], components: Sequence[Any]) -> list[Any]:
 
     A picture that may not be read becomes `REFUSED`. Where no picture is expected, a list or an
     object becomes an empty text: no prompt, number or choice may be one, so it is refused as usual.
-    Only wishes may be a list of objects, whose values are treated alike.
+    Lists of plain values stay where several choices are expected, and only wishes may be a list of
+    objects, whose values are treated alike.
     """
     return [
         _checked(value, component) for value, component in zip(values, components, strict=False)
@@ -58,8 +59,12 @@ def checked(values: Sequence[Any], components: Sequence[Any]) -> list[Any]:
 
 
 def _checked(value: Any, component: Any) -> Any:
-    if isinstance(component, gr.Image | gr.UploadButton):
+    if isinstance(component, gr.File) and isinstance(value, list):
+        return [_picture(file) for file in value]
+    if isinstance(component, gr.Image | gr.UploadButton | gr.File):
         return _picture(value)
+    if isinstance(component, gr.CheckboxGroup) and isinstance(value, list):
+        return [_plain(part) for part in value]
     if isinstance(component, gr.JSON) and isinstance(value, list):
         return [
             {key: _plain(part) for key, part in item.items() if key not in FILE_KEYS}

@@ -16,7 +16,7 @@ from clipinverter.models.irse import ArcFace
 from clipinverter.models.losses import clip_pool
 from clipinverter.photo.tensors import fit
 from clipinverter.training.captioned import moco
-from clipinverter.training.mobilenet import Perceptual
+from clipinverter.training.lpips import perceptual
 from clipinverter.training.objective import Batch, Teachers, batch_of, edit_loss, way_back
 from clipinverter.training.presets import LossWeights
 from clipinverter.weights.files import CheckpointError
@@ -72,13 +72,13 @@ def load_teachers(
         latent_avg.to(device),
         text_image,
         identity.to(device),
-        Perceptual().to(device),
+        perceptual(device),
         pooled=domain.text_image == "openai",
     )
 
 
 class Texts(NamedTuple):
-    """The texts of a batch, see `pictures.CaptionedPictures`. asks: [B] bool."""
+    """The texts of a batch, see `pictures.with_prompts`. asks: [B] bool."""
 
     prompts: Sequence[str]
     captions: Sequence[str]
@@ -108,10 +108,12 @@ class Learner(nn.Module):
         self.remaps = remaps
         self.size = min(generator.size, COMPARED_SIZE)
 
-    def draw(self, w_plus: Tensor, text: Tensor) -> Tensor:
-        """w_plus [B, n_latent, D] and embeddings [B, text_dim] -> images [B, 3, self.size, self.size]."""
+    def draw(self, w_plus: Tensor, text: Tensor | None) -> Tensor:
+        """w_plus [B, n_latent, D] and embeddings [B, text_dim], or None for no remapping -> images
+        [B, 3, self.size, self.size]."""
         generator = self.networks[0].generator
-        vectors = generator.remap_vectors(text).float() if self.remaps else None
+        remaps = self.remaps and text is not None
+        vectors = generator.remap_vectors(text).float() if remaps else None
         return fit(generator(w_plus, vectors).float(), self.size)
 
     def edit(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -134,5 +136,4 @@ class Learner(nn.Module):
         teachers, adapter = self.networks
         batch = batch_of(teachers, images, *texts)
         edited, _ = self.edit(batch)
-        edited = edited.clamp(-1, 1)
         return edited, way_back(teachers, edited, batch.caption, adapter, self.draw)[0]

@@ -1,8 +1,7 @@
 """CLIPAdapter and CLIPRemapper from a folder of pictures with captions, on one device or many.
 
-Objective, loss weights and learning rates are the authors'. Their optimiser, Ranger, is RAdam with look-ahead and
-gradient centralisation; this is RAdam alone. `accelerate launch` sets the number of processes, the precision and the
-accumulation of gradients.
+Objective, loss weights, optimiser and learning rates are the authors'. `accelerate launch` sets the number of
+processes, the precision and the accumulation of gradients.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from clipinverter.domains import Domain
 from clipinverter.photo import contact_sheet
@@ -22,8 +21,9 @@ from clipinverter.photo.contact_sheet import Cell
 from clipinverter.photo.tensors import to_pil
 from clipinverter.training import pictures
 from clipinverter.training.captioned.learner import COMPARED_SIZE, Learner, Texts, load_teachers
-from clipinverter.training.loop import Averages
+from clipinverter.training.loop import Averages, writing
 from clipinverter.training.presets import PAPER, LossWeights
+from clipinverter.training.ranger import ranger
 from clipinverter.weights.build import build_networks
 from clipinverter.weights.files import save_weights
 from clipinverter.weights.folder import RunWeights
@@ -69,7 +69,7 @@ def train_captioned(
     accelerator = Accelerator(log_with="tensorboard", project_dir=folder / "logs")
     torch.manual_seed(0)  # initial weights
     learner = make_learner(stage, domain, folder, preset.losses, accelerator.device, moco)
-    optimizer = torch.optim.RAdam(learner.parameters(), lr=preset.rate, betas=(0.95, 0.999))
+    optimizer = ranger(learner.parameters(), preset.rate)
     if accelerator.is_main_process and not resume:
         clear(folder, stage)
     accelerator.wait_for_everyone()
@@ -79,6 +79,7 @@ def train_captioned(
         found,
         batch,
         sampler=range(start * samples, max(start, steps) * samples),
+        collate_fn=pictures.with_prompts,
         num_workers=0 if accelerator.device.type == "cpu" else 4,
     )
     network, optimizer, loader = accelerator.prepare(learner, optimizer, loader)
@@ -158,8 +159,8 @@ def _loop(
 def show(
     accelerator: Accelerator, learner: Learner, found: pictures.CaptionedPictures, step: int
 ) -> None:
-    """Logs a sheet of edits by the networks as they are now."""
-    sample = default_collate([found[k] for k in range(SHOWN)])
+    """Logs a sheet of edits by the networks as they are now, each by the caption of another picture."""
+    sample = pictures.with_prompts([found[k] for k in range(SHOWN)], asks=True)
     images, asks = (sample[key].to(accelerator.device) for key in ("images", "asks"))
     texts = Texts(sample["prompts"], sample["captions"], asks)
     with accelerator.autocast():
@@ -180,7 +181,8 @@ def save(accelerator: Accelerator, folder: Path, stage: str, step: int) -> None:
     """Writes the whole state after a step, then removes older states."""
     target = folder / f"{stage}-state-{step}"
     partial = target.with_suffix(".partial")
-    accelerator.save_state(str(partial))
+    with writing(target, partial):
+        accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(target, ignore_errors=True)

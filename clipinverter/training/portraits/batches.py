@@ -42,10 +42,11 @@ def load_teachers(weights: RunWeights, encoder: str = "editing-encoder") -> Teac
 def make_batch(
     teachers: Teachers, rendered: RenderedSet, count: int, rng: np.random.Generator
 ) -> Batch:
-    """`count` edits: half of renders, half of pictures that the generator draws, each with a prompt."""
+    """`count` edits: half of renders, half of pictures that the generator draws. Their prompts all describe others, or
+    all these people, as in the authors' code."""
     indices = rng.integers(len(rendered), size=count // 2)
     latents = np.concatenate([rendered.latents[indices], random_latents(count - count // 2, rng)])
-    wanted = edits.sample(latents, rendered.frequency, rng)
+    wanted = edits.sample(latents, rendered.frequency, rng, together=True)
     generator = teachers.generator
     w = w_of(latents[count // 2 :], generator.style_dim)
     drawn = generator(w[:, None].expand(-1, generator.n_latent, -1), noise="none")

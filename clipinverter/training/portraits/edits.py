@@ -54,19 +54,28 @@ def fulfilled(scene: Scene, wanted: list[str]) -> tuple[Scene, list[str]]:
     return scene, [name for name in wanted if scene.has(name)]
 
 
-def sample(latents: np.ndarray, frequency: np.ndarray, rng: np.random.Generator) -> EditBatch:
+def sample(
+    latents: np.ndarray,
+    frequency: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    together: bool = False,
+) -> EditBatch:
     """Edits of scenes with latents [B, N_LATENTS]. The prompt describes another person (paper, section 3.4), or, in a
     quarter of the cases, this one.
 
-    frequency [A]: how often each attribute shows in the training set; rare ones are asked for more often.
+    Args:
+        frequency: [A], how often each attribute shows in the training set; rare ones are asked for more often.
+        together: decide for all scenes at once whether the prompts describe others, as in the authors' code.
     """
     edited, prompts, captions, asked = [], [], [], []
-    for g in latents:
+    others = rng.random(1 if together else len(latents)) < MISMATCH
+    for g, other_person in zip(latents, np.resize(others, len(latents)), strict=True):
         scene = Scene.from_latent(g)
         shown = np.array([scene.has(name) for name in data.NAMES])
         count = int(rng.choice([1, 2, 3, 4], p=[0.42, 0.3, 0.18, 0.1]))
         names = []
-        if rng.random() < MISMATCH:
+        if other_person:
             other = Scene.from_latent(random_latents(1, rng)[0])
             other_shown = np.array([other.has(name) for name in data.NAMES])
             # Mostly attributes that this person lacks, so that most prompts change something.

@@ -1,7 +1,4 @@
-"""Stage two: CLIPRemapper (paper, sections 3.3 and 3.4). Only its text MLPs and lambdas learn.
-
-The authors also add 0.35 times L2 and LPIPS between the remapped picture and the one before remapping. It is left out.
-"""
+"""Stage two: CLIPRemapper (paper, sections 3.3 and 3.4). Only its text MLPs and lambdas learn."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from clipinverter.training.objective import edit_loss
 from clipinverter.training.portraits import data
 from clipinverter.training.portraits.batches import load_teachers, make_batch
 from clipinverter.training.presets import PRESETS
+from clipinverter.training.ranger import ranger
 from clipinverter.weights.folder import RunWeights
 
 
@@ -42,10 +40,11 @@ def train_remapper(
     for row, mlp in enumerate(generator.affine_mlps):
         mlp[-1].weight.data.mul_(0.1)
         mlp[-1].bias.data.copy_(teachers.latent_avg[row + 1])
-    optimizer = torch.optim.AdamW(learning, lr=preset.rate, weight_decay=0.0)
+    optimizer = ranger(learning, preset.rate)
 
-    def draw(w_plus: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        return generator(w_plus, generator.remap_vectors(text).float(), noise="none").float()
+    def draw(w_plus: torch.Tensor, text: torch.Tensor | None) -> torch.Tensor:
+        vectors = None if text is None else generator.remap_vectors(text).float()
+        return generator(w_plus, vectors, noise="none").float()
 
     def loss_of(rng: np.random.Generator) -> Loss:
         with bfloat16():

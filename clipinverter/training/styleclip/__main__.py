@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -17,9 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     relevance = commands.add_parser("relevance", help="measure what every style channel does")
-    relevance.add_argument("--images", type=int, default=16, help="random people for each channel")
-    mapper = commands.add_parser("train-mapper", help="train the mapper of a prompt")
-    mapper.add_argument("prompts", nargs="*", help="default: those that the model ships with")
+    relevance.add_argument("--people", type=int, help="for each channel; default: the settings'")
+    mapper = commands.add_parser("train-mapper", help="train the mappers of prompts, all together")
+    mapper.add_argument("prompts", nargs="*", help="default: those of methods/settings.py")
     mapper.add_argument("--steps", type=int, help="default: the model's settings")
     for command in (relevance, mapper):
         command.add_argument("--domain", default="portraits", help="which model")
@@ -39,16 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         target = folder_of(domain)
         run = options.run or Path("runs") / domain.name / "styleclip"
         if options.command == "relevance":
-            from clipinverter.methods.relevance import measure
+            from clipinverter.training.styleclip.relevance import measure
 
-            measure(models, target, run, options.images)
+            settings = settings_of(domain)
+            if options.people:
+                settings = replace(settings, relevance_people=options.people)
+            measure(models, target, run, settings)
             return 0
-        from clipinverter.training.styleclip.latent_mapper import train_mapper
+        from clipinverter.training.styleclip.latent_mapper import train_mappers
 
         prompts = options.prompts or settings_of(domain).mapper_prompts
-        for prompt in [check_prompt(prompt) for prompt in prompts]:
-            print(train_mapper(models, prompt, target, run, options.steps))
-    except UserError as error:
+        prompts = [check_prompt(prompt) for prompt in prompts]
+        for path in train_mappers(models, prompts, target, run, options.steps):
+            print(path)
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,0 +1,75 @@
+"""The page's own words in other languages.
+
+The code is in English. `mark` goes over the finished page and replaces every text of a component by a key;
+the visitor's browser shows it in the visitor's language, and in English where there is none. A file of
+`translations/` has one language: the English text and, beside it, the translation. What the server says
+while it works is in English.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+FOLDER = Path(__file__).parent / "translations"
+PROPERTIES = ("label", "info", "value", "title")  # that the framework translates in the browser
+WITH_TEXT = (gr.Button, gr.Markdown)  # whose value is a text of the page
+
+
+@cache
+def languages() -> dict[str, dict[str, str]]:
+    """Language -> English text -> translation."""
+    files = sorted(FOLDER.glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+
+
+def key(text: str) -> str:
+    """The key of a text: letters and digits alone, since a point would mean a place in a tree."""
+    return re.sub(r"\W+", "_", text)[:120]
+
+
+def texts() -> gr.I18n:
+    """All languages, for `launch(i18n=…)`; English is the text itself."""
+    english = {text for translated in languages().values() for text in translated}
+    found = {"en": {key(text): text for text in english}}
+    for language, translated in languages().items():
+        found[language] = {key(text): there for text, there in translated.items()}
+    return gr.I18n(**found)
+
+
+def parts(demo: gr.Blocks) -> Iterator[tuple[Any, str, str, int | None]]:
+    """Every text of the page: its component, property and text, and for choices their number.
+
+    Left out are endpoints, which programs read, and the long texts of About, which have no id.
+    """
+    for block in demo.blocks.values():
+        hidden = getattr(block, "visible", True) is False or isinstance(block, gr.Markdown)
+        if hidden and not getattr(block, "elem_id", None):
+            continue
+        for name in PROPERTIES:
+            text = getattr(block, name, None)
+            if name == "value" and not isinstance(block, WITH_TEXT):
+                continue
+            if isinstance(text, str) and re.search("[a-z]{2}", text):
+                yield block, name, text, None
+        if isinstance(block, gr.Radio | gr.CheckboxGroup):
+            for number, (text, _) in enumerate(block.choices):
+                if isinstance(text, str) and re.search("[a-z]{2}", text):
+                    yield block, "choices", text, number
+
+
+def mark(demo: gr.Blocks) -> None:
+    """Replaces the texts of the page that have translations by their keys."""
+    known = {text for translated in languages().values() for text in translated}
+    i18n = gr.I18n()
+    for block, name, text, number in list(parts(demo)):
+        if text not in known:
+            continue
+        if number is None:
+            setattr(block, name, i18n(key(text)))
+        else:
+            block.choices[number] = (i18n(key(text)), block.choices[number][1])
