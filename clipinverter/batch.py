@@ -19,6 +19,7 @@ from clipinverter.photo.faces import turn_of
 from clipinverter.photo.folder import check_apart, outputs, printable
 from clipinverter.photo.load import find_photos, load_photo
 from clipinverter.photo.metadata import METHOD, save_png, sign
+from clipinverter.portraits.vocabulary import sentence
 from clipinverter.request import Wish, opposite, turned
 
 if TYPE_CHECKING:
@@ -286,4 +287,6 @@ def remarks(edit: "Edit") -> list[str]:
         found.append(said)
     if edit.truncated:
         found.append(TRUNCATED)
+    if edit.unknown_words:
+        found.append(sentence(edit.unknown_words))
     return found

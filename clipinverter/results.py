@@ -131,6 +131,9 @@ class Edit(_WithStages):
         stages: all stages of the edit, in order, without those of the inversion.
         inversion: what was edited.
         wishes: of a mix; empty for an edit by one prompt.
+        understood: the attributes that the embedded text model reads from the prompt, such as "red hair" or
+            "no bangs"; empty in other domains.
+        unknown_words: words of the prompt that the embedded text model does not know, as written.
     """
 
     image: Image.Image
@@ -141,6 +144,8 @@ class Edit(_WithStages):
     stages: tuple[Stage, ...]
     inversion: Inversion
     wishes: tuple[Wish, ...] = ()
+    understood: tuple[str, ...] = ()
+    unknown_words: tuple[str, ...] = ()
 
 
 class Drawing(NamedTuple):

@@ -1,5 +1,5 @@
-"""`python -m clipinverter.evaluation portraits|photos|compare|folders|ablation|sheet|bench|load|fairness`: what the
-models can do, in numbers and in pictures, and for whom, how long an edit takes, and what a server does under load.
+"""`python -m clipinverter.evaluation portraits|words|photos|compare|folders|ablation|sheet|bench|load|fairness`: what
+the models can do, in numbers and in pictures, and for whom, how long an edit takes, and what a server does under load.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ def main() -> None:
     p.add_argument("--count", type=int, default=512, help="held-out scenes")
     p.add_argument("--seed", type=int, default=0)
     p.set_defaults(run=portraits)
+    p = commands.add_parser("words", help="absences, first person, typing errors, languages")
+    p.add_argument("--count", type=int, default=12, help="people a prompt")
+    p.add_argument("--people", type=int, default=256, help="held-out people to choose from")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--run", dest="folder", type=Path, help="a training run's text-image model")
+    p.set_defaults(run=words)
     p = commands.add_parser("photos", help="numbers on rated photos")
     p.add_argument("folder", type=Path, help="aligned pictures, perhaps with a ratings.csv")
     p.add_argument("--sheet", type=Path, help="where to draw photos and inversions")
@@ -123,6 +129,25 @@ def ablation(args: argparse.Namespace) -> None:
 
     torch.manual_seed(0)
     ablate(PORTRAITS, args.images, args.folder, resume=args.resume, scale=args.scale)
+
+
+def words(args: argparse.Namespace) -> dict:
+    from dataclasses import replace
+
+    from clipinverter.evaluation import metrics
+    from clipinverter.evaluation.words import measure, people, table
+    from clipinverter.portraits.judge import load
+    from clipinverter.weights.folder import RunWeights
+
+    models, judge = _models(), load()
+    if args.folder:
+        model = RunWeights(models.domain, args.folder).text_image()
+        models = replace(models, read_text_image=lambda: model)
+    models.text_image  # noqa: B018  before the renderer: both bring an LLVM, and this order works
+    held = metrics.held_out(args.people, models.domain.image_size, args.seed)
+    report = measure(people(models, judge, held), args.count)
+    print(table(report))
+    return report
 
 
 def photos(args: argparse.Namespace) -> dict:

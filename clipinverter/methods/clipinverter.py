@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clipinverter.cache import Cache
+from clipinverter.methods.absences import Split, split
 from clipinverter.methods.base import (
     OnPreview,
     OnStep,
@@ -22,6 +23,7 @@ from clipinverter.methods.base import (
     make_edit,
 )
 from clipinverter.methods.moves import LatentMove, MixedMove, size_of_move
+from clipinverter.methods.understanding import read
 from clipinverter.request import Wish, check_prompt, check_strength, check_wishes
 from clipinverter.results import Edit, Inversion, as_cached
 
@@ -51,10 +53,11 @@ class CLIPInverter:
         """See `Editor.edit`."""
         prompt, strength = check_prompt(prompt), check_strength(strength)
         move, cached = self._cached_move(inversion, prompt, on_step)
-        return make_edit(
+        edit = make_edit(
             self.session, inversion, move, (self.name, prompt), prompt, strength,
             cached=cached, on_step=on_step, on_preview=on_preview,
         )  # fmt: skip
+        return replace(edit, **read(self.session.models, [prompt])._asdict())
 
     def mix(
         self,
@@ -77,7 +80,8 @@ class CLIPInverter:
             " + ".join(wish.prompt for wish in wishes), float(any(w.strength for w in wishes)),
             cached=False, on_step=on_step, on_preview=on_preview,
         )  # fmt: skip
-        return replace(edit, strength=1.0, wishes=wishes)
+        reading = read(self.session.models, [wish.prompt for wish in wishes])
+        return replace(edit, strength=1.0, wishes=wishes, **reading._asdict())
 
     def _cached_move(
         self, inversion: Inversion, prompt: str, on_step: OnStep | None
@@ -88,15 +92,22 @@ class CLIPInverter:
 
     def _move(self, inversion: Inversion, prompt: str, on_step: OnStep | None) -> LatentMove:
         m = self.session.models
+        embedded = m.domain.text_image == "portraits"
+        parts = Split(prompt, ()) if embedded else split(prompt)
+        texts = [text for text in (parts.wished, *parts.absent) if text]
+        signs = [1.0] * bool(parts.wished) + [-1.0] * len(parts.absent)
         with self.session.compute(on_step) as run:
             with run("text"):
-                truncated = not m.text_image.fits(prompt)
-                text = m.text_image.embed_text([prompt])
+                truncated = not all(map(m.text_image.fits, texts))
+                text = m.text_image.embed_text(texts)
             with run("adapter"):
                 features = tuple(feature.to(m.device) for feature in inversion.features)
-                adapted = m.adapter(features, text)
+                adapted = [m.adapter(features, row[None]) for row in text]
             with run("residual"):
-                residual = m.encoder.heads(*adapted)
-            with run("remapper"):
-                remap_vectors = m.generator.remap_vectors(text)
-            return LatentMove(residual.cpu(), remap_vectors.cpu(), truncated, run.stages)
+                residual = sum(
+                    sign * m.encoder.heads(*levels)
+                    for sign, levels in zip(signs, adapted, strict=True)
+                )
+            with run("remapper"):  # it pulls towards a text, so only a wish can go there
+                vectors = m.generator.remap_vectors(text[:1]).cpu() if parts.wished else None
+            return LatentMove(residual.cpu(), vectors, truncated, run.stages)

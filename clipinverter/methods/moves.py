@@ -85,7 +85,7 @@ class MixedMove:
     alone is that move bit for bit, strength 0 is no wish, and both parts stay linear in each strength.
     Sums of floats depend on their order too, so whoever makes a mix sorts its parts.
 
-    parts: moves with a remapper, each with its strength; at least one.
+    parts: moves, each with its strength; at least one.
     stages: of all of them; those of moves that were there already are marked as cached.
     """
 
@@ -112,6 +112,8 @@ class MixedMove:
             w_plus = moved(w_plus, move.residual.to(w_plus.device), strength * share)
         rows = None
         for move, share in self.parts:
+            if move.remap_vectors is None:
+                continue
             vectors = move.remap_vectors.to(w_plus.device)
             pulled = generator.remapped_rows(w_plus, vectors, strength * share)
             rows = pulled if rows is None else rows + (pulled - w_plus[:, 1:-1])

@@ -179,9 +179,13 @@ class Scene:
         if attribute not in ATTRIBUTES:
             raise ValueError(f"unknown attribute {attribute!r}")
         a = ATTRIBUTES[attribute]
-        return self._with_label(a.variable, a.label)
+        return self.relabelled(a.variable, a.label)
 
-    def _with_label(self, changed: str, label: str | None) -> Scene:
+    def relabelled(self, changed: str, label: str | None) -> Scene:
+        """The same person with another label of one variable, None for a value without a name.
+
+        Raises ValueError for a label that this person cannot have.
+        """
         latent = self.latent.copy()
         values: dict[str, object] = {}
         for v in VARIABLES:

@@ -1,6 +1,15 @@
-"""Words reserved for the evaluation: no caption and no training uses them."""
+"""Words and prompts reserved for the evaluation: no caption and no training uses them."""
 
 from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PROMPTS = Path(__file__).parent / "unseen_prompts.json"
 
 UNSEEN: dict[str, tuple[str, ...]] = {
     "old": ("a grandparent", "a pensioner", "an ageing person", "a very aged face"),
@@ -31,3 +40,29 @@ UNSEEN: dict[str, tuple[str, ...]] = {
     "earrings": ("ear jewellery", "ear studs"),
 }
 """Attribute -> synonyms, to measure how well the text-image model understands words that it was not trained on."""
+
+
+@cache
+def reserved_prompts() -> Mapping[str, Any]:
+    """The prompts that `python -m clipinverter.evaluation words` asks, by what they measure."""
+    return json.loads(PROMPTS.read_text(encoding="utf-8"))
+
+
+def unseen_prompts() -> list[str]:
+    """The same prompts in one list."""
+    read = reserved_prompts()
+    by_attribute = [
+        read["removals"],
+        read["first person"],
+        read["typos"],
+        *read["languages"].values(),
+    ]
+    found = [prompt for group in by_attribute for prompts in group.values() for prompt in prompts]
+    return [*found, *read["several"], *read["unknown"]]
+
+
+def reserved_typos() -> set[str]:
+    """The misspelt words among those prompts."""
+    said = " ".join(p for prompts in reserved_prompts()["typos"].values() for p in prompts)
+    right = set(re.findall(r"\w+", "a an big face person hair wearing looking red head"))
+    return set(re.findall(r"\w+", said)) - right

@@ -8,6 +8,9 @@ where the demo reads them. `judge` trains the network that the evaluation judges
 `photographs --photos DIR --images DIR --minutes M` goes on with the portraits' generator and encoder, on a folder of
 photographs and a rendered set.
 
+`words --images DIR` goes on with the text tower of the portraits' text-image model: absences, first person, typing
+errors, other languages.
+
 `adapter|remapper --images DIR --captions DIR --domain D` trains on pictures with captions, in any domain that has a
 generator and an encoder.
 """
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 STAGES = ("clip", "generator", "identity", "encoder", "adapter", "remapper")  # in order
 CAPTIONED_STAGES = ("adapter", "remapper")  # which can learn from pictures with captions
-OTHERS = ("judge", "finetune-generator", "photographs")
+OTHERS = ("judge", "finetune-generator", "photographs", "words")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,6 +137,7 @@ def trainers() -> Mapping[str, Callable[..., None]]:
     from clipinverter.training.portraits.identity import train_identity
     from clipinverter.training.portraits.judge import train_judge
     from clipinverter.training.portraits.remapper import train_remapper
+    from clipinverter.training.portraits.words import train_words
 
     return {
         "clip": train_clip,
@@ -143,6 +147,7 @@ def trainers() -> Mapping[str, Callable[..., None]]:
         "adapter": train_adapter,
         "remapper": train_remapper,
         "judge": train_judge,
+        "words": train_words,
         "finetune-generator": finetune_generator,
     }
 

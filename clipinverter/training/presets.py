@@ -75,6 +75,8 @@ PRESETS: Mapping[str, Preset] = {
     "adapter-rows": Preset(700, 32, 0.15),
     "adapter": EditPreset(60, 8, 0.3, replace(STAGE_ONE, counterfactual=4.0)),  # see PAPER
     "remapper": EditPreset(300, 8, 1e-3, replace(STAGE_TWO, counterfactual=4.0)),  # see PAPER
+    "words-absences": Preset(250, 51, 0.2),
+    "words": Preset(10_000, 80, 1.5e-3),
     "judge": Preset(3_950, 32, 1e-3),
     "generator-adapt": Preset(10_000, 8, 2e-3),  # finetune-generator
 }

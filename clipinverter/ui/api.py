@@ -18,6 +18,7 @@ from clipinverter.request import Request
 from clipinverter.ui import text
 from clipinverter.ui.latents import LATENTS, restore
 from clipinverter.ui.previews import streamed
+from clipinverter.ui.understood import changed
 from clipinverter.ui.uploads import UploadError
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def answer(
     if request.wishes:
         show = None if request.paste else on_preview
         edit = editor.mix(inversion, request.wishes, on_step, show)
+        change = changed(inversion.unedited, edit.image)
         if request.paste:
             edit = editor.paste(opened.photo, edit, on_step)
         after = edit.image
@@ -135,6 +137,8 @@ def answer(
         before = opened.photo
         after = after if edit else before
     info = describe(editor, inversion, edit)
+    if edit is not None:
+        info["change"] = round(change, 2)
     return Answer(before, sign(after.copy() if edit is None else after, info), inversion.crop, info)
 
 
@@ -254,6 +258,7 @@ def describe(
     }
     if edit is not None:
         info |= {"prompt": edit.prompt, "strength": edit.strength, "truncated": edit.truncated}
+        info |= {"understood": [*edit.understood], "unknown_words": [*edit.unknown_words]}
         if edit.wishes:
             info["wishes"] = [wish._asdict() for wish in edit.wishes]
     return info

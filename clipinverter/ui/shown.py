@@ -18,6 +18,7 @@ from clipinverter.request import Request
 from clipinverter.ui import api, history, layout, stage, text, wishing
 from clipinverter.ui.pointing import Point, Pointing, to_tap
 from clipinverter.ui.receive import DEFAULTS, receive
+from clipinverter.ui.understood import chips
 from clipinverter.ui.uploads import UploadError, path_of
 from clipinverter.ui.visit import Visit
 
@@ -44,7 +45,9 @@ def pictures(
         on.result: stage.pair(
             on.result, before, got.after, slowly=slowly, caption=text.described(request.wishes)
         ),
-        on.status: text.status(text.describe_result(got.info), text.notes(got.info)),
+        on.status: text.status(
+            text.describe_result(got.info), text.notes(got.info), chips=chips(got.info)
+        ),
     }
 
 

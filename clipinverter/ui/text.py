@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from clipinverter.request import Wish, opposite, turned
+from clipinverter.ui.understood import about
 
 INTRO = "Say in words how the person should look, and drag the slider to make your words act more or less."
 INTRO_WITHOUT_FACES = "Add a picture and say in words how it should look. The slider sets how strongly your words act."
@@ -190,7 +191,9 @@ def notes(info: Mapping[str, Any]) -> list[str]:
     found += [turned(info["turned"])] if info.get("turned") else []
     if away := opposite([Wish(*wish) for wish in wishes_of(info)]):
         found.append(away)
-    return [describe_run(info), *found] + ([TRUNCATED] if info.get("truncated") else [])
+    return [*about(info), describe_run(info), *found] + (
+        [TRUNCATED] if info.get("truncated") else []
+    )
 
 
 def several_faces(count: int) -> str:
@@ -226,11 +229,17 @@ def percent(strength: float) -> str:
 
 
 def status(
-    line: str, notes: Iterable[str] = (), *, failed: bool = False, stale: bool = False
+    line: str,
+    notes: Iterable[str] = (),
+    *,
+    failed: bool = False,
+    stale: bool = False,
+    chips: str = "",
 ) -> str:
     """HTML of the status: a line and notes on it.
 
     Args:
+        chips: HTML between line and notes.
         stale: the pictures shown belong to an earlier photo; they are dimmed.
     """
     kind = ("failed" if failed else "done") + (" stale" if stale else "")
@@ -238,7 +247,7 @@ def status(
     extra = "".join(
         f"<p class='{kinds[bool(re.search(TIME, note))]}'>{escape(note)}</p>" for note in notes
     )
-    return f"<div class='status {kind}'><p>{escape(line)}</p>{extra}</div>"
+    return f"<div class='status {kind}'><p>{escape(line)}</p>{chips}{extra}</div>"
 
 
 def learning(line: str, progress: float | None = None, preview: str = "") -> str:
