@@ -14,12 +14,10 @@ import numpy as np
 import torch
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
 
-from golden import fill  # noqa: E402
-
-from clipinverter import domains  # noqa: E402
-from clipinverter.domains import get_domain  # noqa: E402
+from clipinverter import domains
+from clipinverter.domains import get_domain
+from tests.golden import fill
 
 KEYS = json.loads((HERE / "golden" / "keys.json").read_text())
 SALT = "public"
