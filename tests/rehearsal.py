@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-HERE = Path(__file__).parent
-
 from clipinverter import domains
 from clipinverter.domains import get_domain
 from tests.golden import fill
 
+HERE = Path(__file__).parent
 KEYS = json.loads((HERE / "golden" / "keys.json").read_text())
 SALT = "public"
 
