@@ -122,7 +122,7 @@ PORTRAITS = Domain(
         generator="c533f2ed9e01b03fe909c7d7a0104713724994ed735eb3d86519a524f1278184",
         encoder="8e3e200d5f294d5e4cdf0a841bca1ec5b847fe0f6bfe093ce74b8ce1b7473ced",
         adapter="9021d94ffdd94aa056b2ef29784b4f84ee1cb51ce2546604c6714df30a798404",
-        clip="ee70f434d24928b0f1e9ba08e83ef5a19b58a76579919e54216275616a0250c3",
+        clip="93a68add22c43cdc03f53f480725da34da843152c22ba02f2ab69ba0eea01519",
         identity="75cdf88f054833c38e80549ebe46c406f366e1fa2447ee99d937ab7dda04cc0a",
     ),
     licence="MIT",

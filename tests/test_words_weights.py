@@ -21,12 +21,7 @@ from clipinverter.models.clip import TextImageModel
 from clipinverter.portraits.captions import plain_caption
 from clipinverter.weights.folder import DomainWeights, RunWeights
 
-TENTH = "ee70f434d24928b0f1e9ba08e83ef5a19b58a76579919e54216275616a0250c3"  # before `words`
 FOLDER = os.environ.get("CLIP_FOLDER")
-pytestmark = pytest.mark.skipif(
-    not FOLDER and PORTRAITS.files["clip.safetensors"] == TENTH,
-    reason="the embedded text model is older than the stage `words`; see CLIP_FOLDER",
-)
 
 
 @cache
