@@ -3,7 +3,7 @@
 The code is in English. `mark` goes over the finished page and replaces every text of a component by a key;
 the visitor's browser shows it in the visitor's language, and in English where there is none. A file of
 `translations/` has one language: the English text and, beside it, the translation. What the server says
-while it works is in English.
+while it works comes in English and is replaced by `words.js`; refusals and the names of stages stay English.
 """
 
 import json
@@ -15,9 +15,22 @@ from typing import Any
 
 import gradio as gr
 
+from clipinverter.domains import get_domain
+from clipinverter.ui import text, tiles, understood, verdicts
+
 FOLDER = Path(__file__).parent / "translations"
 PROPERTIES = ("label", "info", "value", "title")  # that the framework translates in the browser
 WITH_TEXT = (gr.Button, gr.Markdown)  # whose value is a text of the page
+SAID = (
+    *text.SIDES, "Your picture", text.START, text.LOOKING, text.INVERTED, text.LEARNED, text.WAITING,
+    text.LEARNING, text.READY, text.REMEMBERED, text.NOTHING_TO_LEARN, text.PLAIN, text.KEPT,
+    text.TAP_EYES, text.TAP_OTHER_EYE, text.TAP_INSTEAD, text.several_faces(2), text.NO_PHOTO_YET,
+    text.NO_WORDS_YET, text.OUTDATED, text.ON_THIS_FACE, text.OTHER_PHOTO, text.LEARNING_FIRST,
+    text.WORKING, text.INSPECTED, understood.NOTHING_CHANGED, "Understood:", "Times", tiles.MORE,
+    "Your results will be here.", "1 of 2 edits are there.", "All 2 edits are there.", "Stopped.",
+    *map(verdicts.of_words, (1, 0, -1)), *map(verdicts.of_person, (1, verdicts.SIMILAR, 0)),
+    *get_domain("portraits").chips,
+)  # fmt: skip
 
 
 @cache
@@ -25,6 +38,20 @@ def languages() -> dict[str, dict[str, str]]:
     """Language -> English text -> translation."""
     files = sorted(FOLDER.glob("*.json"))
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
+
+
+def said() -> set[str]:
+    """What the server says, with {} for every number."""
+    return {re.sub(r"{\w+}|\d+", "{}", text) for text in SAID}
+
+
+def of_the_server() -> dict[str, dict[str, str]]:
+    """Language -> English text of `said` -> translation."""
+    wanted = said()
+    return {
+        language: {text: there for text, there in found.items() if text in wanted}
+        for language, found in languages().items()
+    }
 
 
 def key(text: str) -> str:
