@@ -78,25 +78,25 @@ def parts(demo: gr.Blocks) -> Iterator[tuple[Any, str, str, int | None]]:
         if hidden and not getattr(block, "elem_id", None):
             continue
         for name in PROPERTIES:
-            text = getattr(block, name, None)
+            found = getattr(block, name, None)
             if name == "value" and not isinstance(block, WITH_TEXT):
                 continue
-            if isinstance(text, str) and re.search("[a-z]{2}", text):
-                yield block, name, text, None
+            if isinstance(found, str) and re.search("[a-z]{2}", found):
+                yield block, name, found, None
         if isinstance(block, gr.Radio | gr.CheckboxGroup):
-            for number, (text, _) in enumerate(block.choices):
-                if isinstance(text, str) and re.search("[a-z]{2}", text):
-                    yield block, "choices", text, number
+            for number, (found, _) in enumerate(block.choices):
+                if isinstance(found, str) and re.search("[a-z]{2}", found):
+                    yield block, "choices", found, number
 
 
 def mark(demo: gr.Blocks) -> None:
     """Replaces the texts of the page that have translations by their keys."""
     known = {text for translated in languages().values() for text in translated}
     i18n = gr.I18n()
-    for block, name, text, number in list(parts(demo)):
-        if text not in known:
+    for block, name, english, number in list(parts(demo)):
+        if english not in known:
             continue
         if number is None:
-            setattr(block, name, i18n(key(text)))
+            setattr(block, name, i18n(key(english)))
         else:
-            block.choices[number] = (i18n(key(text)), block.choices[number][1])
+            block.choices[number] = (i18n(key(english)), block.choices[number][1])
