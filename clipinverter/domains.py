@@ -75,11 +75,11 @@ class Domain:
 
 
 _FACE_PROMPTS = (
-    "a smiling woman with long red hair",
+    "red hair",
+    "a smiling face",
     "an old man with gray hair and glasses",
     "a person with blond hair",
     "a bald man with a beard",
-    "a surprised face",
     "she wears red lipstick",
 )
 
