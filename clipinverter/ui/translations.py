@@ -26,7 +26,7 @@ SAID = (
     text.LEARNING, text.READY, text.REMEMBERED, text.NOTHING_TO_LEARN, text.PLAIN, text.KEPT,
     text.TAP_EYES, text.TAP_OTHER_EYE, text.TAP_INSTEAD, text.several_faces(2), text.NO_PHOTO_YET,
     text.NO_WORDS_YET, text.OUTDATED, text.ON_THIS_FACE, text.OTHER_PHOTO, text.LEARNING_FIRST,
-    text.WORKING, text.INSPECTED, understood.NOTHING_CHANGED, "Understood:", "Times", tiles.MORE,
+    text.WORKING, text.INSPECTED, text.UNEDITED, understood.NOTHING_CHANGED, "Understood:", "Times", tiles.MORE,
     "Your results will be here.", "1 of 2 edits are there.", "All 2 edits are there.", "Stopped.",
     *map(verdicts.of_words, (1, 0, -1)), *map(verdicts.of_person, (1, verdicts.SIMILAR, 0)),
     *get_domain("portraits").chips,

@@ -4,7 +4,7 @@
   const asked = navigator.language, plain = asked.split("-")[0];
   const words = languages[asked] ?? languages[plain] ?? (plain === "zh" && languages["zh-CN"]);
   if (!words) return;
-  const SAID = ".stage :is(.tag, .empty), #learning p, :is(#chips, .tile) :is(b, p, summary), #strip .hint, .header p, "
+  const SAID = ".stage :is(.tag, .empty), #learning p, :is(#chips, .tile) :is(b, p, summary), #strip :is(.hint, span), .header p, "
     + ":is(#status, [id$=-status]) :is(p, summary, span), .card p";
   const translated = (text) => {
     const numbers = text.match(/\d+/g) || [];
