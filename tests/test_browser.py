@@ -165,7 +165,7 @@ def test_from_an_example_to_an_edit(browser, url, viewport):
     assert before != after
 
     drag_strength(page, 2.8 / 3)
-    expect(status(page)).to_contain_text("strength 180 %")
+    expect(status(page)).to_contain_text("180 %")
     expect(status(page)).to_contain_text(
         re.compile(r"Generator \d+ ms.* · cached: inversion, .*text")
     )
@@ -216,7 +216,7 @@ def test_the_strength_follows_the_keyboard(page):
     slider = page.locator("#strength input[type=range]")
     slider.focus()
     slider.press("ArrowLeft")
-    expect(status(page)).to_contain_text("strength 95 %")
+    expect(status(page)).to_contain_text("95 %")
     expect(page.get_by_alt_text("After the edit")).not_to_have_attribute("src", after)
     page.get_by_label("Reset to default value").click()
     expect(status(page)).to_contain_text("100 %")
@@ -226,9 +226,9 @@ def test_the_latest_strength_wins(page):
     ask(page, "one after the other")
     for share in (0.2, 0.4, 0.6, 0.8, 1.0):
         drag_strength(page, share)
-    expect(status(page)).to_contain_text("strength 200 %")
+    expect(status(page)).to_contain_text("200 %")
     page.wait_for_timeout(1000)
-    expect(status(page)).to_contain_text("strength 200 %")
+    expect(status(page)).to_contain_text("200 %")
 
 
 def test_a_bad_file_and_an_empty_prompt_give_a_sentence_and_lose_nothing(page, tmp_path):

@@ -175,7 +175,7 @@ def test_nothing_jumps_when_the_page_opens(browser, url, viewport):  # noqa: F81
     expect(page.locator("#prompt")).to_be_visible(timeout=30_000)
     expect(status(page)).to_contain_text("No face was found", timeout=60_000)
     page.wait_for_timeout(500)
-    assert page.evaluate("window.shift") <= 0.25  # the page asks for the eyes here
+    assert page.evaluate("window.shift") <= 0.1
     page.context.close()
 
 
