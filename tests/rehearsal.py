@@ -13,14 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from clipinverter import domains
+from clipinverter.domains import get_domain
+from tests.golden import fill
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-from golden import fill  # noqa: E402
-
-from clipinverter import domains  # noqa: E402
-from clipinverter.domains import get_domain  # noqa: E402
-
 KEYS = json.loads((HERE / "golden" / "keys.json").read_text())
 SALT = "public"
 

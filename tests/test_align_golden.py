@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from golden import fill
 from PIL import Image
 
 from clipinverter.photo import align
+from tests.golden import fill
 
 PIXELS = 1e-6
 

@@ -48,6 +48,12 @@ def test_figures_of_the_tiny_model():
     assert calls["generator"] == 12
 
 
+def test_learning_a_photo_comes_as_near_as_the_plain_way(monkeypatch):
+    figures = benchmark.learn(tiny_models(), picture(3, (64, 64)), turns=1)
+    assert figures["ratio"] == pytest.approx(figures["plain_s"] / figures["tuning_s"], rel=0.2)
+    assert 0 < figures["tuning_l1"] < 1.3 * figures["plain_l1"]
+
+
 def test_the_same_precision_gives_the_same_picture():
     assert benchmark.measure(tiny_models(), tiny_models(), repeats=1)["psnr_db"] > 55
 

@@ -4,11 +4,11 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from golden import fill
 from PIL import Image
 
 from clipinverter.models import clip
 from clipinverter.photo.tensors import to_tensor
+from tests.golden import fill
 from tests.tiny import picture
 
 PROMPTS = ["a smiling woman with long red hair", "bald", "a man, 日本, " * 60]

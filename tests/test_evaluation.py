@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import tiny_models
 
 from clipinverter.editor import Editor
 from clipinverter.evaluation import __main__ as command
@@ -17,6 +16,7 @@ from clipinverter.portraits.judge import NAMES, Judge, Readings, agreement, show
 from clipinverter.portraits.scene import Scene, groups
 from clipinverter.training.portraits.judge import attribute_loss
 from clipinverter.weights.files import CheckpointError
+from tests.tiny import tiny_models
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import fill
 from torch import Tensor, nn
 
 from clipinverter.models.adapter import Adapter
@@ -22,6 +21,7 @@ from clipinverter.models.losses import identity_loss
 from clipinverter.models.remapper import RemapperGenerator
 from clipinverter.models.stylegan2 import Generator
 from clipinverter.weights import published
+from tests.golden import fill
 
 TOLERANCE = 1e-4
 KEYS = json.loads((Path(__file__).parent / "golden" / "keys.json").read_text())

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import fill
 from torch import Tensor
 
 from clipinverter.models.losses import (
@@ -28,6 +27,7 @@ from clipinverter.training.portraits.clip import label_loss
 from clipinverter.training.portraits.encoder import delta_loss
 from clipinverter.training.presets import STAGE_ONE, STAGE_TWO, LossWeights
 from clipinverter.training.ranger import ranger
+from tests.golden import fill
 
 
 def rows(*values: tuple[float, ...]) -> Tensor:

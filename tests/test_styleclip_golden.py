@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import fill
 
 from clipinverter.methods.global_direction import auto_beta, boundary, templates, text_direction
 from clipinverter.methods.relevance import channel_relevance, convolutions
 from clipinverter.methods.settings import Settings
 from clipinverter.models.latent_mapper import SCALE, network_for
 from clipinverter.models.stylegan2 import Generator
+from tests.golden import fill
 from tests.test_golden import assert_close, assert_image, entries, filled
 
 WIDTHS = [512] * 15 + [256] * 3 + [128] * 3 + [64] * 3 + [32] * 2

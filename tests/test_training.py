@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import picture
 from torch import Tensor, nn
 
 from clipinverter import domains
@@ -42,6 +41,7 @@ from clipinverter.training.presets import ADAPTER_LOSSES, PRESETS
 from clipinverter.weights.files import CheckpointError
 from clipinverter.weights.folder import RunWeights
 from clipinverter.weights.load import load_models
+from tests.tiny import picture
 
 TINY = replace(
     PORTRAITS,

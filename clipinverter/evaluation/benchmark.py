@@ -23,7 +23,9 @@ from PIL import Image
 from clipinverter.domains import Domain, get_domain
 from clipinverter.editor import Editor
 from clipinverter.evaluation import plain
+from clipinverter.photo.load import load_photo
 from clipinverter.photo.tensors import to_pil, to_tensor
+from clipinverter.tuning import tune, tuned
 from clipinverter.weights.build import build_networks, build_text_image
 from clipinverter.weights.files import CheckpointError
 from clipinverter.weights.folder import DomainWeights
@@ -40,6 +42,7 @@ COLUMNS = (
     "plain_ms", "first_edit_ms", "new_prompt_ms", "slider_ms", "ratio_new_prompt", "ratio_slider",
     "psnr_db", "peak_mib",
 )  # fmt: skip
+TUNED_UP_TO = 512  # pixels; above, learning a photo takes minutes on a CPU
 CONTRAST = 0.5  # standard deviation of the pictures' values, as in photographs
 
 
@@ -54,17 +57,22 @@ def bench(domain: Domain, repeats: int = REPEATS) -> dict[str, Any]:
     for precision in ("float32", "bfloat16") if computes_in_bfloat16() else ("float32",):
         figures = _alone(_measured, domain.name, precision, repeats)
         report[precision] = figures | {"peak_mib": _alone(_peak, domain.name, precision)}
+    if domain.image_size <= TUNED_UP_TO:
+        report["learning"] = _alone(_learned, domain.name)
     return report
 
 
 def table(report: dict[str, Any]) -> str:
     """The report as Markdown."""
-    shown = [name for name in report if isinstance(report[name], dict)]
+    shown = [name for name in ("float32", "bfloat16") if name in report]
     lines = ["| | " + " | ".join(shown) + " |", "|---|" + "---|" * len(shown)]
     for column in COLUMNS:
         figures = " | ".join(f"{report[name][column]:g}" for name in shown)
         lines.append(f"| {column} | {figures} |")
     kind = "random weights" if report["weights"] == "random" else "the weights of the domain"
+    if learning := report.get("learning"):
+        lines += ["", "| learning a photo | |", "|---|---|"]
+        lines += [f"| {name} | {value:g} |" for name, value in learning.items()]
     where = f"{report['domain']}, {report['image_size']} px, {kind}, {report['threads']} threads"
     return "\n".join([where, "", *lines])
 
@@ -107,6 +115,30 @@ def measure(plainly: Models, served: Models, repeats: int = REPEATS) -> dict[str
         "ratio_new_prompt": round(figures["plain_ms"] / figures["new_prompt_ms"], 2),
         "ratio_slider": round(figures["plain_ms"] / figures["slider_ms"], 2),
         "psnr_db": round(10 * math.log10(4 / max(max(errors), 1e-10)), 1),
+    }
+
+
+def learn(models: Models, photo: Image.Image, turns: int = 2) -> dict[str, float]:
+    """Seconds of a pivotal tuning by `plain.tune` and by the Editor, in turns; their ratio; and both L1 distances."""
+    editor = Editor(models)
+    inversion = editor.invert(photo, "none")
+    target, w_plus = to_tensor(photo, models.domain.image_size), inversion.w_plus
+    plain_s, tuned_s = [], []
+    for _ in range(turns):
+        start = time.perf_counter()
+        plain_error = plain.tune(models, w_plus, target)
+        plain_s.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        tuning = tune(models, w_plus, photo)
+        tuned_s.append(time.perf_counter() - start)
+    with torch.no_grad():
+        error = (tuned(models.generator, tuning)(w_plus) - target).abs().mean()
+    return {
+        "plain_s": round(median(plain_s), 2),
+        "tuning_s": round(median(tuned_s), 2),
+        "ratio": round(median(plain_s) / median(tuned_s), 2),
+        "plain_l1": round(plain_error, 4),
+        "tuning_l1": round(float(error), 4),
     }
 
 
@@ -165,6 +197,12 @@ def _peak(name: str, precision: str) -> int:
     inversion = _first_edit(editor, _photo(0)).inversion
     editor.edit(inversion, "a person with red hair")
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def _learned(name: str) -> dict[str, float]:
+    models = _models(name, "float32")
+    examples = models.domain.examples
+    return learn(models, load_photo(examples[0]) if examples else _photo(0))
 
 
 def _first_edit(editor: Editor, photo: Image.Image) -> Any:

@@ -3,10 +3,13 @@
 As in the authors' inference script, every prompt and every strength runs everything again: trunk,
 heads, text, adapter, heads, generator. The generator follows StyleGAN2's equations: every image has
 its own modulated weight, a batch is one grouped convolution, and each channel is low-pass filtered
-as an image of its own.
+as an image of its own. `tune` is a plain pivotal tuning: every layer, float32, small steps.
 """
 
 from __future__ import annotations
+
+import copy
+import math
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +18,7 @@ from torch import Tensor
 from clipinverter.models.adapter import RESIDUAL_SCALE, Features
 from clipinverter.models.encoder import COARSE_ROWS, MEDIUM_ROWS, Encoder, enlarge
 from clipinverter.models.ops import GAIN, SLOPE
+from clipinverter.models.perceptual import perceptual
 from clipinverter.models.remapper import LAMBDA_SCALE, RemapperGenerator
 from clipinverter.models.stylegan2 import ModulatedConv, StyledConv, ToRGB
 from clipinverter.weights.load import Models
@@ -28,6 +32,33 @@ def edit(models: Models, images: Tensor, prompt: str, strength: float) -> Tensor
     residual = heads(models.encoder, models.adapter(features, text))
     vectors = models.generator.remap_vectors(text)
     return draw(models.generator, w_plus + strength * RESIDUAL_SCALE * residual, vectors, strength)
+
+
+def tune(models: Models, w_plus: Tensor, target: Tensor, steps: int = 100) -> float:
+    """Tunes a copy of the generator to target [1, 3, size, size] as the first trial of this project did.
+
+    Adam at 2e-3, betas (.9, .99), 10 steps up and then down a cosine; L1 and perceptual distance at full size.
+
+    Returns:
+        L1 distance of the last picture.
+    """
+    generator = copy.deepcopy(models.generator).requires_grad_(True)
+    kept = ("style", "modulation", "noise", "lambdas", "mlps")
+    learnt = [p for name, p in generator.named_parameters() if not any(k in name for k in kept)]
+    optimizer = torch.optim.Adam(learnt, lr=2e-3, betas=(0.9, 0.99))
+    measure = perceptual(models.encoder)
+    features = measure.features(target)
+    for step in range(steps):
+        fall = 0.5 + 0.5 * math.cos(math.pi * step / steps)
+        optimizer.param_groups[0]["lr"] = 2e-3 * min(1.0, (step + 1) / 10) * fall
+        with torch.enable_grad():
+            drawn = generator(w_plus)
+            distance = (drawn - target).abs().mean()
+            loss = distance + measure(drawn, features)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return float(distance.detach())
 
 
 def heads(encoder: Encoder, features: Features) -> Tensor:

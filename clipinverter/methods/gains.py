@@ -16,7 +16,7 @@ from torch import Tensor
 from clipinverter.domains import Domain
 
 GAIN = 1.3  # of everything that the table does not name
-EXPRESSION = 1.7
+EXPRESSION = 1.4
 GAINS: Mapping[str, float] = {
     "gender": 2.0,
     "age": 2.5,
