@@ -75,12 +75,12 @@ class Domain:
 
 
 _FACE_PROMPTS = (
-    "red hair",
+    "a person with red hair",
     "a smiling face",
-    "an old man with gray hair and glasses",
+    "a person wearing glasses",
     "a person with blond hair",
-    "a bald man with a beard",
-    "she wears red lipstick",
+    "a face with a beard",
+    "an old person",
 )
 
 
