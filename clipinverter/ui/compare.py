@@ -168,7 +168,7 @@ def _shown(own: Widgets, request: Request, seen: Iterator[Look]) -> Iterator[dic
         if update:
             yield update | {own.status: text.status(f"Comparing … · {what}")}
     stopped = any(card.state == "stopped" for card in look.cards)
-    line = f"{'Stopped.' if stopped else 'All four are through.'} · {what}"
+    line = f"{'Stopped.' if stopped else 'All four are through'} · {what}"
     update = {own.status: text.status(line)}
     if look.trained and any(c.method == "mapper" and c.state == "failed" for c in look.cards):
         samples = [[prompt] for prompt in look.trained]

@@ -28,7 +28,7 @@ SAID = (
     text.NO_WORDS_YET, text.OUTDATED, text.ON_THIS_FACE, text.OTHER_PHOTO, text.LEARNING_FIRST,
     text.WORKING, text.INSPECTED, text.UNEDITED, understood.NOTHING_CHANGED, "Understood:", "Times", tiles.MORE,
     "Your results will be here.", "1 of 2 edits are there.", "All 2 edits are there.", "Stopped.", "Comparing …",
-    "All four are through.",
+    "All four are through",
     *map(verdicts.of_words, (1, 0, -1)), *map(verdicts.of_person, (1, verdicts.SIMILAR, 0)),
     *get_domain("portraits").chips,
 )  # fmt: skip
