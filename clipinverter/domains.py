@@ -75,12 +75,12 @@ class Domain:
 
 
 _FACE_PROMPTS = (
-    "a smiling woman with long red hair",
-    "an old man with gray hair and glasses",
+    "a person with red hair",
+    "a smiling face",
+    "a person wearing glasses",
     "a person with blond hair",
-    "a bald man with a beard",
-    "a surprised face",
-    "she wears red lipstick",
+    "a face with a beard",
+    "an old person",
 )
 
 

@@ -124,7 +124,7 @@ def ask(page: Page, words: str) -> None:
     """Asks for an edit and waits until it is there."""
     prompt(page).fill(words)
     prompt(page).press("Enter")
-    expect(status(page)).to_contain_text(f"“{words}”, strength")
+    expect(status(page)).to_contain_text(f"“{words}” ")
     is_drawn(page)
 
 
@@ -165,7 +165,7 @@ def test_from_an_example_to_an_edit(browser, url, viewport):
     assert before != after
 
     drag_strength(page, 2.8 / 3)
-    expect(status(page)).to_contain_text("strength 180 %")
+    expect(status(page)).to_contain_text(re.compile(r"18[05] %"))  # the thumb has a width
     expect(status(page)).to_contain_text(
         re.compile(r"Generator \d+ ms.* · cached: inversion, .*text")
     )
@@ -207,7 +207,7 @@ def test_a_prompt_is_shown_as_text(page):
 def test_a_suggestion_fills_the_prompt_and_runs(page):
     page.get_by_role("button", name=DOMAIN.suggestions[1]).click()
     expect(prompt(page)).to_have_value(DOMAIN.suggestions[1])
-    expect(status(page)).to_contain_text(f"“{DOMAIN.suggestions[1]}”, strength 100 %")
+    expect(status(page)).to_contain_text(f"“{DOMAIN.suggestions[1]}” 100 %")
 
 
 def test_the_strength_follows_the_keyboard(page):
@@ -216,19 +216,19 @@ def test_the_strength_follows_the_keyboard(page):
     slider = page.locator("#strength input[type=range]")
     slider.focus()
     slider.press("ArrowLeft")
-    expect(status(page)).to_contain_text("strength 95 %")
+    expect(status(page)).to_contain_text("95 %")
     expect(page.get_by_alt_text("After the edit")).not_to_have_attribute("src", after)
     page.get_by_label("Reset to default value").click()
-    expect(status(page)).to_contain_text("strength 100 %")
+    expect(status(page)).to_contain_text("100 %")
 
 
 def test_the_latest_strength_wins(page):
     ask(page, "one after the other")
     for share in (0.2, 0.4, 0.6, 0.8, 1.0):
         drag_strength(page, share)
-    expect(status(page)).to_contain_text("strength 200 %")
+    expect(status(page)).to_contain_text("200 %")
     page.wait_for_timeout(1000)
-    expect(status(page)).to_contain_text("strength 200 %")
+    expect(status(page)).to_contain_text("200 %")
 
 
 def test_a_bad_file_and_an_empty_prompt_give_a_sentence_and_lose_nothing(page, tmp_path):

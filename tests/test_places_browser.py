@@ -125,7 +125,7 @@ def test_explore_fills_in_and_a_click_goes_on_in_edit(browser, url, size, tmp_pa
         assert sheet.width > 2 * 256
     tiles(page, "explore-grid").nth(1).get_by_role("button").click()
     expect(prompt(page)).to_have_value(DOMAIN.suggestions[1])
-    expect(status(page)).to_contain_text(f"“{DOMAIN.suggestions[1]}”, strength 1")
+    expect(status(page)).to_contain_text(f"“{DOMAIN.suggestions[1]}” 1")
     leave(page)
 
 
@@ -162,7 +162,7 @@ def test_compare_says_what_it_compares_and_when_that_is_outdated(browser, url, s
     page = watched(browser, url, SIZES[size])
     go(page, "Compare")
     header = page.locator("#compare-header")
-    expect(header).to_contain_text(f"“{DOMAIN.suggestions[0]}”, strength 100 %")
+    expect(header).to_contain_text(f"“{DOMAIN.suggestions[0]}” 100 %")
     page.get_by_role("button", name="Compare all four").click()
     expect(page.locator("#compare-status")).to_contain_text("All four", timeout=90_000)
     card = page.locator("#compare .card").first

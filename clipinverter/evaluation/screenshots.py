@@ -20,7 +20,7 @@ from PIL import Image
 from clipinverter.domains import ROOT
 from clipinverter.errors import UserError
 
-SIZE = {"width": 1280, "height": 900}
+SIZE = {"width": 1280, "height": 1030}
 PATIENCE = 300_000  # ms for each step; a busy machine learns a face slowly
 QUALITY = 85
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

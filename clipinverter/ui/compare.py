@@ -148,12 +148,12 @@ def _draw() -> Widgets:
 
 def _shown(own: Widgets, request: Request, seen: Iterator[Look]) -> Iterator[dict[Any, Any]]:
     """What a comparison changes on the page, look by look."""
-    what = f"{request.photo.name}, “{request.prompt}”, strength {request.strength:g}"
+    what = text.described([(request.prompt, request.strength)])
     before: dict[str, Any] = {}
     for look in seen:
         if look.learning < 1:
             percent = round(100 * look.learning)
-            yield {own.status: text.status(f"{what}. Learning this face first: {percent} %")}
+            yield {own.status: text.status(text.LEARNING_FIRST.format(percent=percent))}
             continue
         update: dict[Any, Any] = {}
         for card in look.cards:
@@ -166,9 +166,9 @@ def _shown(own: Widgets, request: Request, seen: Iterator[Look]) -> Iterator[dic
                 update[show] = after and stage.pair(show, look.before, after)
             before[name] = card, after
         if update:
-            yield update | {own.status: text.status(f"Comparing {what} …")}
+            yield update | {own.status: text.status(f"Comparing … · {what}")}
     stopped = any(card.state == "stopped" for card in look.cards)
-    line = f"Stopped. {what}" if stopped else f"All four are through. {what}"
+    line = f"{'Stopped.' if stopped else 'All four are through'} · {what}"
     update = {own.status: text.status(line)}
     if look.trained and any(c.method == "mapper" and c.state == "failed" for c in look.cards):
         samples = [[prompt] for prompt in look.trained]

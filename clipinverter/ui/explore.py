@@ -119,9 +119,11 @@ def _draw(place: Place) -> Widgets:
             )
             with gr.Row():
                 start = gr.Button(
-                    "Try them on this face", variant="primary", elem_id="explore-start"
+                    "Try them on this face", variant="primary", scale=3, elem_id="explore-start"
                 )
-                stop = gr.Button("Stop", interactive=False, min_width=88, elem_id="explore-stop")
+                stop = gr.Button(
+                    "Stop", interactive=False, scale=1, min_width=88, elem_id="explore-stop"
+                )
     status = gr.HTML(elem_id="explore-status", padding=False)
     grid = tiles.draw(elem_id="explore-grid")
     with gr.Row():

@@ -23,7 +23,7 @@ const list = element.querySelector("[role=list]"), hint = element.querySelector(
 const show = () => {
   const { results = [], at = 0 } = props.value || {};
   hint.hidden = results.length > 0;
-  list.replaceChildren(...results.map(({ picture, words }, number) => {
+  list.replaceChildren(...results.map(({ picture, words, brief }, number) => {
     const item = document.createElement("div"), button = document.createElement("button");
     const image = document.createElement("img"), said = document.createElement("span");
     item.setAttribute("role", "listitem");
@@ -32,7 +32,7 @@ const show = () => {
     if (number === at) button.setAttribute("aria-current", "true");
     image.src = picture;
     image.alt = "";
-    said.textContent = words;
+    said.textContent = brief;
     button.append(image, said);
     button.addEventListener("click", () => trigger("select", { number }));
     item.append(button);
@@ -77,7 +77,11 @@ def add(on: Any, visit: Visit, opened: api.Opened, got: api.Answer, file: str) -
 def shown(on: Any, visit: Visit) -> Update:
     """The strip and its buttons."""
     results = [
-        {"picture": r.thumbnail, "words": text.described(r.request.wishes) or text.UNEDITED}
+        {
+            "picture": r.thumbnail,
+            "words": text.described(r.request.wishes) or text.UNEDITED,
+            "brief": r.request.wishes[-1].prompt if r.request.wishes else text.UNEDITED,
+        }
         for r in visit.results
     ]
     last = len(results) - 1

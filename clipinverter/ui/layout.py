@@ -61,8 +61,8 @@ def draw(domain: Domain) -> Widgets:
         with gr.Column(scale=13, min_width=320, elem_id="stage-column"):
             drawn |= _stage()
         with gr.Column(scale=8, min_width=320, elem_id="controls"):
-            drawn |= _pointing() | _files() | wishing.draw(domain) | history.draw()
-            drawn |= _photo(domain) | _options(domain)
+            drawn |= _pointing() | _photo(domain) | wishing.draw(domain) | _saving()
+            drawn |= history.draw() | _options(domain)
     drawn |= memory.draw() | _details()
     visit = gr.State(Visit(), delete_callback=Visit.leave)
     return Widgets(**drawn, pointing=gr.State(Pointing()), visit=visit)
@@ -93,48 +93,55 @@ def _pointing() -> dict[str, object]:
     return {"pick": pick, "face": face}
 
 
-def _files() -> dict[str, object]:
-    with gr.Row(elem_id="files"):
-        upload = gr.UploadButton(
-            "Use your own photo", file_types=["image"], variant="primary", size="md",
-            scale=2, min_width=150, elem_id="upload",
-        )  # fmt: skip
-        download = gr.DownloadButton("Download", interactive=False, size="md", min_width=100)
+def _photo(domain: Domain) -> dict[str, object]:
+    """The photo bar: the photo, a button for another one, and the examples."""
+    examples = None
+    with gr.Row(elem_id="photo-bar"):
+        photo = gr.Image(
+            type="filepath",
+            format="png",
+            label="Your photo" if domain.aligned else "Your picture",
+            show_label=False,
+            sources=["upload", "webcam", "clipboard"],
+            buttons=[],
+            height=160,
+            scale=2,
+            min_width=132,
+            alt_text="The portrait to edit",
+            elem_id="photo",
+        )
+        with gr.Column(scale=5, min_width=200, elem_id="files"):
+            upload = gr.UploadButton(
+                "Use your own photo", file_types=["image"], variant="primary", size="md",
+                elem_id="upload",
+            )  # fmt: skip
+            if domain.examples:
+                examples = gr.Examples(
+                    [[str(path)] for path in domain.examples],
+                    inputs=photo,
+                    label="Examples",
+                    cache_examples=False,
+                    examples_per_page=24,
+                    elem_id="examples",
+                    api_visibility="private",
+                )
+    return {"photo": photo, "upload": upload, "examples": examples}
+
+
+def _saving() -> dict[str, object]:
     with gr.Row(elem_id="saving"):
+        download = gr.DownloadButton(
+            "Download", interactive=False, size="md", min_width=100, elem_id="download"
+        )
         saves = {
             name: gr.Button(
-                label, interactive=False, size="sm", min_width=60, elem_id=f"save-{name}"
+                label, interactive=False, size="md", min_width=60, elem_id=f"save-{name}"
             )
             for name, label in (("pair", "Before + after"), ("gif", "GIF"), ("mp4", "MP4"))
         }
         ready = gr.DownloadButton("Ready", visible="hidden", elem_id="ready")
     saved = gr.Textbox(visible=False)
-    return {"upload": upload, "download": download, "saves": saves, "ready": ready, "saved": saved}
-
-
-def _photo(domain: Domain) -> dict[str, object]:
-    photo = gr.Image(
-        type="filepath",
-        format="png",
-        label="Your photo" if domain.aligned else "Your picture",
-        sources=["upload", "webcam", "clipboard"],
-        buttons=[],
-        height=172,
-        alt_text="The portrait to edit",
-        elem_id="photo",
-    )
-    examples = None
-    if domain.examples:
-        examples = gr.Examples(
-            [[str(path)] for path in domain.examples],
-            inputs=photo,
-            label="Examples",
-            cache_examples=False,
-            examples_per_page=24,
-            elem_id="examples",
-            api_visibility="private",
-        )
-    return {"photo": photo, "examples": examples}
+    return {"download": download, "saves": saves, "ready": ready, "saved": saved}
 
 
 def _options(domain: Domain) -> dict[str, object]:

@@ -80,13 +80,14 @@ def _learn(on: layout.Widgets, get_editor: api.GetEditor, visit: Visit) -> Itera
                 if visit.stop is stop:  # by the button; else another photo is on its way
                     yield shown.learning(on, text.KEPT, again=True)
                 return
-            ready = shown.learning(on, text.READY)
-            yield ready
+            yield shown.learning(on, text.LEARNING, 1.0)
             while not stop.is_set() and (asked := visit.asked):
                 opened = api.open_request(get_editor, asked)
                 got = api.answer(opened, opened.learned or opened.inversion)
                 if asked is visit.asked and not stop.is_set():
-                    yield shown.answer(on, visit, opened, got, slowly=True)
+                    yield shown.answer(on, visit, opened, got, slowly=True) | shown.learning(
+                        on, text.READY
+                    )
                     break
     except UserError as error:
         if visit.stop is stop:

@@ -1,9 +1,12 @@
 """How the page looks: a quiet theme, a little CSS, and labels that the components lack."""
 
+import json
 import os
 from pathlib import Path
 
 import gradio as gr
+
+from clipinverter.ui import translations
 
 HERE = Path(__file__).parent
 ICON = str(HERE / "icon.svg")
@@ -72,7 +75,9 @@ def head() -> str:
 def script() -> str:
     """What runs once when the page is open."""
     parts = (f"({part})();" for part in _read("page.js", "edit.js", "places.js"))
-    return f"() => {{ {''.join(parts)} }}"
+    (words,) = _read("words.js")
+    said = json.dumps(translations.of_the_server(), ensure_ascii=False)
+    return f"() => {{ {''.join(parts)}({words})({said}); }}"
 
 
 def _read(*names: str) -> list[str]:

@@ -217,9 +217,6 @@ def wishes_of(info: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 def described(wishes: Sequence[tuple[str, float]]) -> str:
     """Words with their strengths, in one line; empty without any."""
-    if len(wishes) == 1:
-        ((words, strength),) = wishes
-        return f"“{words}”, strength {percent(strength)}"
     return " · ".join(f"“{words}” {percent(strength)}" for words, strength in wishes)
 
 
@@ -243,11 +240,15 @@ def status(
         stale: the pictures shown belong to an earlier photo; they are dimmed.
     """
     kind = ("failed" if failed else "done") + (" stale" if stale else "")
-    kinds = {True: "note times", False: "note"}
-    extra = "".join(
-        f"<p class='{kinds[bool(re.search(TIME, note))]}'>{escape(note)}</p>" for note in notes
-    )
+    extra = "".join(_note(note) for note in notes)
     return f"<div class='status {kind}'><p>{escape(line)}</p>{chips}{extra}</div>"
+
+
+def _note(note: str) -> str:
+    """HTML of a note; times are for those who ask for them."""
+    if re.search(TIME, note):
+        return f"<details class='note times'><summary>Times</summary>{escape(note)}</details>"
+    return f"<p class='note'>{escape(note)}</p>"
 
 
 def learning(line: str, progress: float | None = None, preview: str = "") -> str:

@@ -34,4 +34,4 @@ def chips(info: Mapping[str, Any]) -> str:
     if not read:
         return ""
     marks = " ".join(f"<span class='chip'>{escape(name)}</span>" for name in read)
-    return f"<p class='note understood'>Understood: {marks}</p>"
+    return f"<p class='note understood'><span>Understood:</span> {marks}</p>"

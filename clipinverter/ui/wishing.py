@@ -77,8 +77,8 @@ def _row(number: int, domain: Domain) -> Row:
             )
         strength = gr.Slider(
             *PERCENT, value=100, step=5,
-            label="Strength" if first else f"Strength of wish {number + 1}",
-            info="in %. 0: no change · 100: normal · 200: exaggerated · below 0: the opposite" if first else None,
+            label="Strength in %" if first else f"Strength of wish {number + 1}",
+            info="0: no change · 100: normal · below 0: the opposite" if first else None,
             elem_id="strength" if first else f"strength-{number + 1}",
             elem_classes="strength",
         )  # fmt: skip
