@@ -24,6 +24,7 @@ def handlers(domain, get_editor):
 
     def values(**given):
         states = {Pointing: Pointing(), Visit: Visit()}
+        given |= {"prompt-2": "", "strength-2": 100, "prompt-3": "", "strength-3": 100}
         return {
             c: states[type(c.value)] if isinstance(c, gr.State) else given[c.elem_id]
             for c in inputs
@@ -80,16 +81,16 @@ def test_the_page_shows_the_preview_of_a_large_picture_first(tmp_path, monkeypat
     (handler, *_), values = handlers(large, lambda: editor)
     photo = {"path": str(path)}
     common = {"photo": photo, "prompt": "a smiling woman", "align": "none", "face": 0}
-    request = values(**common, strength=1.0, paste=False, plain=True)
-    early, final = list(handler(request))
+    request = values(**common, strength=100, paste=False, plain=True)
+    early, final, _ = list(handler(request))  # the last is what the browser keeps
     (result,) = early
     assert size(early[result]["before"]) == (512, 512), "64 px, enlarged for the screen"
     assert size(early[result]["after"]) == (512, 512), "256 px, enlarged for the screen"
     assert size(final[result]["after"]) == (1024, 1024)
     assert len(final) > 1
     # What is kept has no preview, and neither has the whole photo.
-    assert len(list(handler(request))) == 1
-    (pasted,) = handler(values(**common, strength=0.5, paste=True, plain=True))
+    assert len(list(handler(request))) == 2
+    pasted, _ = handler(values(**common, strength=50, paste=True, plain=True))
     assert len(pasted) >= 1
 
 

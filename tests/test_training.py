@@ -168,7 +168,7 @@ def test_a_checkpoint_that_was_cut_off_leaves_the_one_before(tmp_path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", cut_off)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(loop.DiskError, match="disk full"):
             loop.save(Toy().stage(), tmp_path / "toy.pt", 9)
     assert loop.restore(Toy().stage(), tmp_path / "toy.pt") == 5
 
