@@ -150,7 +150,6 @@ class _Learner:
             self.begun = (
                 learning.draw(self.generator, self.styles, until=below) if below >= 4 else None
             )
-            self.perceptual = perceptual(models.encoder)
             target = to_tensor(crop, self.generator.size).to(self.device)
             self.goal = _Goal(target, perceptual(models.encoder), settings)
 

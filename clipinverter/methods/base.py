@@ -40,9 +40,8 @@ OnPreview = Callable[[Image.Image], None]
 PHOTO_STAGES = ("align", "trunk", "heads", "reconstruction", "tuning")
 STRENGTH_STAGES = ("generator", "detail", "paste")
 """Stages that run once a photo, and once a strength; all others run once a prompt."""
-EDITED_SHARE = (
-    0.35  # of a tuning, when detail is added: a fully tuned generator answers edits weakly
-)
+# Of a tuning, when detail is added: a fully tuned generator answers edits weakly.
+EDITED_SHARE = 0.35
 GENERATORS = 2**28  # bytes that tuned generators may take; one of `portraits` takes 2^25
 
 
@@ -107,6 +106,22 @@ class Session:
             lambda: _Tuned(tuned(self.models.generator, tuning, share), 2 * tuning.nbytes),
         )
         return kept.generator
+
+    def fitted(self, inversion: Inversion, move: Move) -> Move:
+        """The move as it is drawn: larger than published on a tuned photo, see `gains`."""
+        return move if inversion.tuning is None else move.amplified(self.models.domain)
+
+    def drawn(
+        self,
+        inversion: Inversion,
+        move: Move,
+        strength: float,
+        on_preview: Callable[[torch.Tensor], None] | None = None,
+    ) -> Image.Image:
+        """What `generator_of` draws after a move that is `fitted`, without detail; with the compute lock held."""
+        generator = self.generator_of(inversion)
+        styles = move.styles(generator, inversion.w_plus.to(self.models.device), strength)
+        return to_pil(generator.render(styles, on_preview=on_preview))
 
     def before(self, inversion: Inversion) -> Image.Image:
         """The unedited latent, drawn by `generator_of`: what an edit is compared with when detail is added.
@@ -206,15 +221,10 @@ def _draw(
     on_step: OnStep | None,
     on_preview: OnPreview | None,
 ) -> Drawing:
-    m = session.models
     show = on_preview and (lambda image: on_preview(to_pil(image)))
     with session.compute(on_step) as run:
         with run("generator"):
-            generator = session.generator_of(inversion)
-            if inversion.tuning is not None:
-                move = move.amplified(m.domain)
-            styles = move.styles(generator, inversion.w_plus.to(m.device), strength)
-            image = to_pil(generator.render(styles, on_preview=show))
+            image = session.drawn(inversion, session.fitted(inversion, move), strength, show)
         if inversion.detail:
             with run("detail"):
                 image = add_detail(image, session.before(inversion), inversion.crop)

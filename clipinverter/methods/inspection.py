@@ -108,14 +108,10 @@ def inspect(
     move, modulations = _move(session, inversion, prompt, parts, levels)
     edit = make_edit(session, inversion, move, None, prompt, strength, cached=False)
     edit = replace(edit, residual=move.residual)
-    if inversion.tuning:
-        move = move.amplified(session.models.domain)
+    move = session.fitted(inversion, move)
     with session.compute():
-        w_plus = inversion.w_plus.to(session.models.device)
-        plain = to_pil(session.models.generator(w_plus))
-        generator = session.generator_of(inversion)
-        drawn = to_pil(generator.render(move.styles(generator, w_plus, strength)))
-        images = session.before(inversion), drawn
+        plain = to_pil(session.models.generator(inversion.w_plus.to(session.models.device)))
+        images = session.before(inversion), session.drawn(inversion, move, strength)
     before, after = (np.asarray(image, dtype=np.float32) for image in images)
     difference = np.clip(128 + CONTRAST * (after - before), 0, 255).astype(np.uint8)
     mask = change_mask(_levels(after), _levels(before))[0, 0]

@@ -10,9 +10,8 @@ the photo. It is done band by band of a Laplacian pyramid (Burt and Adelson 1983
 the inversion's in a window, as in a guided filter (He et al. 2010). Where nothing changed it is 1
 and the photo stays. A new colour adds to the photo's strands; younger skin has a slope below 1 that
 softens the photo's wrinkles; where glasses or teeth appear it is 0 and the edit is taken, colour
-included. Before, the
-photo moves along with the face: a smile lifts cheeks, and their pores with them (`flow.py`).
-The idea of giving back what the inversion lost is HFGI's (Wang et al., CVPR 2022).
+included. Before, the photo moves along with the face: a smile lifts cheeks, and their pores with them
+(`flow.py`). The idea of giving back what the inversion lost is HFGI's (Wang et al., CVPR 2022).
 """
 
 from __future__ import annotations
