@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from clipinverter.domains import Domain
@@ -39,3 +40,13 @@ def serve(get_editor: Callable[[], Editor], pictures: Sequence[Path] = ()) -> It
         finally:
             demo.close(verbose=False)
         assert not [*Path(folder).rglob("clipinverter*.png")], "results are left behind"
+
+
+@contextmanager
+def api_client(get_editor: Callable[[], Editor]) -> Iterator[httpx.Client]:
+    """Serves the page; yields a client of plain requests to the API."""
+    with (
+        serve(get_editor) as url,
+        httpx.Client(base_url=f"{url}gradio_api", timeout=60) as client,
+    ):
+        yield client

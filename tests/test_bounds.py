@@ -1,22 +1,18 @@
 """Requests that bring too much, or go round the queue."""
 
-import httpx
 import pytest
 
 from clipinverter.editor import Editor
 from clipinverter.ui import bounds, text
 from tests.corpus import encoded
-from tests.serving import serve
+from tests.serving import api_client
 from tests.tiny import picture, tiny_models
 
 
 @pytest.fixture(scope="module")
 def http():
     editor = Editor(tiny_models())
-    with (
-        serve(lambda: editor) as url,
-        httpx.Client(base_url=f"{url}gradio_api", timeout=60) as client,
-    ):
+    with api_client(lambda: editor) as client:
         yield client
 
 

@@ -3,7 +3,6 @@
 import errno
 import shutil
 
-import httpx
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +12,7 @@ from clipinverter.editor import Editor
 from clipinverter.training import loop
 from clipinverter.ui import bounds, text
 from tests.corpus import encoded
-from tests.serving import serve
+from tests.serving import api_client
 from tests.tiny import picture, tiny_models
 
 PICTURE = {"files": ("x.png", encoded(picture(), "PNG"))}
@@ -26,10 +25,7 @@ def full(*_, **__):
 @pytest.fixture(scope="module")
 def http():
     editor = Editor(tiny_models())
-    with (
-        serve(lambda: editor) as url,
-        httpx.Client(base_url=f"{url}gradio_api", timeout=60) as client,
-    ):
+    with api_client(lambda: editor) as client:
         yield client
 
 

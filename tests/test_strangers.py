@@ -11,7 +11,7 @@ from clipinverter.editor import Editor
 from clipinverter.ui import text
 from clipinverter.ui.strangers import allowed_origins, is_foreign
 from tests.corpus import encoded
-from tests.serving import serve
+from tests.serving import api_client, serve
 from tests.tiny import picture, tiny_models
 
 
@@ -98,7 +98,7 @@ def test_a_full_queue_is_a_sentence(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr("clipinverter.ui.turns.MAX_WAITING", 1)
-    with serve(waiting) as url, httpx.Client(base_url=f"{url}gradio_api", timeout=60) as client:
+    with api_client(waiting) as client:
         path = client.post("/upload", files={"files": ("x.png", encoded(picture(), "PNG"))}).json()[
             0
         ]

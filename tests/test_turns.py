@@ -15,7 +15,7 @@ from clipinverter.ui import text, turns
 from clipinverter.ui.demo import create_demo
 from clipinverter.ui.turns import Line, Turns
 from tests.corpus import encoded
-from tests.serving import serve
+from tests.serving import api_client, serve
 from tests.tiny import DOMAIN, picture, tiny_models
 
 
@@ -65,7 +65,7 @@ def busy():
         go.wait(30)
         raise MemoryError
 
-    with serve(waiting) as url, httpx.Client(base_url=f"{url}gradio_api", timeout=60) as http:
+    with api_client(waiting) as http:
         yield http, go
         go.set()
 
